@@ -1,0 +1,181 @@
+// The bytes on their way to one peer. Appending copies into a borrowed slot of the arena; at the end of the turn all of it goes to the sink (socket) in
+// one go. Large blocks go by reference. Relies on Turn to be flushed and on the sink to give slots back; never talks to a socket itself.
+//
+//   pieces[0] … pieces[n-1]   full slots and references, in order
+//   slot [slot.start … at … slot.end)   being filled
+//
+// unsentBytes counts everything not yet taken by the kernel; the owner judges congestion by it.
+import type { Arena, Slot } from './arena.ts';
+import { SLOT_BYTES } from './arena.ts';
+import type { Turn } from './turn.ts';
+
+/** A run of bytes to be written, and the slot to give back when they are (null: memory of its own). */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  readonly slot: Slot | null;
+}
+
+export interface OutputSink {
+  /** Writes the pieces in order. Calls output.sent(piece) for each when its bytes are no longer needed, now or later. */
+  send(pieces: readonly Piece[]): void;
+}
+
+/** From here on a block is not copied into a slot but handed on as it is, if it has memory of its own. */
+export const REFERENCE_BYTES_MIN = 16 * 1024;
+
+export class Output {
+  /** The memory that reserve() offsets refer to; changes with every reserve. */
+  bytes: Buffer;
+  /** Bytes appended and not yet taken by the kernel. */
+  unsentBytes = 0;
+  /** Bytes handed over in total. */
+  totalBytes = 0;
+  /** Set when unsentBytes passed congestedBytes at a flush; cleared when all of it has left. */
+  congested = false;
+  private readonly arena: Arena;
+  private readonly turn: Turn;
+  private sink: OutputSink | null;
+  private readonly congestedBytes: number;
+  private onDrain: (() => void) | null = null;
+  private slot: Slot | null = null;
+  private at = 0;
+  private pieces: Piece[] = [];
+  private dirty = false;
+
+  constructor(arena: Arena, turn: Turn, sink: OutputSink, congestedBytes: number) {
+    this.arena = arena;
+    this.turn = turn;
+    this.sink = sink;
+    this.congestedBytes = congestedBytes;
+    this.bytes = arena.bytes;
+  }
+
+  /** drained is called when a congested output has become empty. */
+  setDrainHandler(drained: (() => void) | null): void {
+    this.onDrain = drained;
+  }
+
+  /** Copies bytes[start, end). */
+  append(bytes: Uint8Array, start: number, end: number): void {
+    let from = start;
+    while (from < end) {
+      const slot = this.slot ?? this.takeSlot();
+      const room = slot.end - this.at;
+      const size = end - from < room ? end - from : room;
+      if (bytes === slot.bytes) slot.bytes.copyWithin(this.at, from, from + size);
+      else slot.bytes.set(from === 0 && size === bytes.length ? bytes : bytes.subarray(from, from + size), this.at);
+      this.at += size;
+      this.unsentBytes += size;
+      from += size;
+      if (this.at === slot.end) this.closeSlot(slot);
+    }
+  }
+
+  /**
+   * Makes room for exactly `size` contiguous bytes (at most SLOT_BYTES) and counts them as appended. The caller fills
+   * this.bytes[offset, offset + size) before anything else is done with this output.
+   */
+  reserve(size: number): number {
+    let slot = this.slot ?? this.takeSlot();
+    if (slot.end - this.at < size) {
+      this.closeSlot(slot);
+      slot = this.takeSlot();
+    }
+    const offset = this.at;
+    this.at += size;
+    this.unsentBytes += size;
+    this.bytes = slot.bytes;
+    return offset;
+  }
+
+  /** Takes back the last `size` bytes of the latest reserve(), which turned out not to be needed. */
+  unreserve(size: number): void {
+    this.at -= size;
+    this.unsentBytes -= size;
+  }
+
+  /** Hands on bytes that nobody will change any more; copies them when they are too small to be worth a piece. */
+  appendOwned(bytes: Uint8Array): void {
+    if (bytes.length < REFERENCE_BYTES_MIN) {
+      this.append(bytes, 0, bytes.length);
+      return;
+    }
+    if (this.slot !== null) this.closeSlot(this.slot);
+    this.markDirty();
+    this.pieces.push({ bytes, slot: null });
+    this.unsentBytes += bytes.length;
+  }
+
+  /** Hands everything to the sink. Called by Turn. */
+  flush(): void {
+    this.dirty = false;
+    if (this.slot !== null) this.closeSlot(this.slot);
+    const pieces = this.pieces;
+    if (pieces.length === 0) return;
+    this.pieces = [];
+    if (this.sink === null) {
+      for (const piece of pieces) this.sent(piece);
+      return;
+    }
+    this.sink.send(pieces);
+    if (this.unsentBytes > this.congestedBytes) this.congested = true;
+  }
+
+  /** The sink says: these bytes have left. */
+  sent(piece: Piece): void {
+    if (piece.slot !== null) this.arena.giveBack(piece.slot);
+    this.unsentBytes -= piece.bytes.length;
+    this.totalBytes += piece.bytes.length;
+    if (this.congested && this.unsentBytes === 0) {
+      this.congested = false;
+      if (this.onDrain !== null) this.onDrain();
+    }
+  }
+
+  /** Throws away what has not been handed to the sink, and all that will be appended: the stream is gone. */
+  discard(): void {
+    this.sink = null;
+    this.onDrain = null;
+    if (this.dirty) this.flush();
+  }
+
+  get discarded(): boolean {
+    return this.sink === null;
+  }
+
+  private takeSlot(): Slot {
+    const slot = this.arena.borrow();
+    this.slot = slot;
+    this.at = slot.start;
+    this.markDirty();
+    return slot;
+  }
+
+  private closeSlot(slot: Slot): void {
+    this.slot = null;
+    if (this.at === slot.start) {
+      this.arena.giveBack(slot);
+      return;
+    }
+    this.pieces.push({ bytes: slot.bytes.subarray(slot.start, this.at), slot });
+    // A peer that is sent a great deal in one turn holds many slots; handing them over early keeps the arena small and the socket busy.
+    if (this.pieces.length >= PIECES_PER_TURN_MAX && this.sink !== null) this.flushPieces();
+  }
+
+  private flushPieces(): void {
+    const pieces = this.pieces;
+    this.pieces = [];
+    this.sink?.send(pieces);
+  }
+
+  private markDirty(): void {
+    if (this.dirty) return;
+    this.dirty = true;
+    this.turn.mark(this);
+  }
+}
+
+/** 16 slots of 64 KB: enough for one writev of a megabyte. */
+const PIECES_PER_TURN_MAX = 16;
+
+export { SLOT_BYTES };
