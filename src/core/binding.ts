@@ -1,0 +1,26 @@
+// A binding: immutable, a value. It says that messages of an exchange whose routing key (or headers) match go on to a destination.
+import type { Destination } from './delivery.ts';
+import type { Guarantee } from './guarantee.ts';
+
+export interface SubscriptionOptions {
+  readonly guarantee: Guarantee;
+  /** The subscriber does not want what it published itself. */
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  /** 0 for none. */
+  readonly subscriptionIdentifier: number;
+}
+
+export interface Binding {
+  /** Name of the exchange. */
+  readonly source: string;
+  readonly destination: Destination;
+  /** Pattern in path notation (routing-key.ts); for direct exchanges a literal key; ignored by fanout and headers. */
+  readonly key: string;
+  /** For headers exchanges: x-match and the headers asked for. Empty otherwise. */
+  readonly args: ReadonlyMap<string, string>;
+  /** How a session's subscription wants its messages; null for bindings of queues and exchanges. */
+  readonly subscription: SubscriptionOptions | null;
+}
+
+export const NO_ARGUMENTS: ReadonlyMap<string, string> = new Map();

@@ -1,0 +1,124 @@
+// From a route to deliveries. A Destination is what a binding may point at. When the core resolves a route it asks every destination once to add itself to
+// a DeliveryPlan; from then on a publish is two plain loops over the plan: direct targets grouped by delivery class, and queues.
+import type { Binding } from './binding.ts';
+import type { Guarantee } from './guarantee.ts';
+import type { Queue } from './queue.ts';
+import type { Run } from './run.ts';
+
+export interface Destination {
+  /** Unique in the process; what interned destination sets are made of. */
+  readonly id: number;
+  /** Scratch of RouteResult: the mark of the last routing that reached this destination, and its place in the result. */
+  routeStamp: number;
+  routeIndex: number;
+  /**
+   * Adds this destination to the plan for messages of this guarantee. `bindings` are those by which it was reached (several when filters overlap).
+   */
+  addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void;
+}
+
+let destinationIds = 0;
+export function nextDestinationId(): number {
+  return ++destinationIds;
+}
+
+/** Takes messages in the same call and stores nothing. Made by adapters; the core only groups them. */
+export interface DirectTarget {
+  readonly deliveryClass: DeliveryClass;
+  /** Its output is over its bound at the moment. */
+  readonly congested: boolean;
+}
+
+/**
+ * All targets that want the same bytes. It encodes a run once (or not at all) and hands it to each target. Implemented by adapters, which
+ * intern their classes, so that object identity is equality.
+ */
+export interface DeliveryClass {
+  /** Targets are of this class. Returns how many messages were handed on in total (dropped ones are counted by the class itself). */
+  deliver(run: Run, targets: readonly DirectTarget[]): number;
+}
+
+/** What a queue keeps beside each message: how its own subscription wants it. Interned, so that identity is equality. */
+export interface DeliveryOptions {
+  /** Smallest of what publisher and subscription ask for is delivered; this is the subscription's. */
+  readonly guarantee: Guarantee;
+  readonly retainAsPublished: boolean;
+  readonly subscriptionIdentifiers: readonly number[] | null;
+}
+
+const interned = new Map<string, DeliveryOptions>();
+const INTERNED_MAX = 100_000;
+
+export function deliveryOptions(
+  guarantee: Guarantee,
+  retainAsPublished: boolean,
+  subscriptionIdentifiers: readonly number[] | null,
+): DeliveryOptions {
+  const key = `${guarantee}${retainAsPublished ? 'r' : ''}${subscriptionIdentifiers === null ? '' : subscriptionIdentifiers.join()}`;
+  let options = interned.get(key);
+  if (options === undefined) {
+    options = Object.freeze({ guarantee, retainAsPublished, subscriptionIdentifiers });
+    // Identifiers come from peers: the table is bounded, beyond it options are merely not shared.
+    if (interned.size < INTERNED_MAX) interned.set(key, options);
+  }
+  return options;
+}
+
+/** A queue that no subscription asked anything of: messages as their publishers sent them. */
+export const AS_PUBLISHED: DeliveryOptions = deliveryOptions(2, false, null);
+
+export class DirectGroup {
+  readonly deliveryClass: DeliveryClass;
+  readonly targets: DirectTarget[] = [];
+
+  constructor(deliveryClass: DeliveryClass) {
+    this.deliveryClass = deliveryClass;
+  }
+}
+
+/** Where the messages of one route and one guarantee go. */
+export class DeliveryPlan {
+  readonly groups: DirectGroup[] = [];
+  readonly queues: Queue[] = [];
+  /** options[i] belongs to queues[i]. */
+  readonly options: DeliveryOptions[] = [];
+  /** The durable ones among the queues, for the log; null when there is none. Filled by seal(). */
+  durableQueues: Queue[] | null = null;
+  durableOptions: DeliveryOptions[] | null = null;
+  directCount = 0;
+
+  addDirect(target: DirectTarget): void {
+    this.directCount++;
+    for (const group of this.groups) {
+      if (group.deliveryClass === target.deliveryClass) {
+        group.targets.push(target);
+        return;
+      }
+    }
+    const group = new DirectGroup(target.deliveryClass);
+    group.targets.push(target);
+    this.groups.push(group);
+  }
+
+  addQueue(queue: Queue, options: DeliveryOptions): void {
+    this.queues.push(queue);
+    this.options.push(options);
+  }
+
+  seal(guarantee: Guarantee): this {
+    if (guarantee > 0) {
+      for (let i = 0; i < this.queues.length; i++) {
+        if (!this.queues[i]!.durable) continue;
+        this.durableQueues ??= [];
+        this.durableOptions ??= [];
+        this.durableQueues.push(this.queues[i]!);
+        this.durableOptions.push(this.options[i]!);
+      }
+    }
+    return this;
+  }
+
+  get empty(): boolean {
+    return this.directCount === 0 && this.queues.length === 0;
+  }
+}

@@ -1,0 +1,153 @@
+// A run: one or more consecutive messages of one publisher that take the same route with the same guarantee. It is what crosses the core, so that
+// authorisation, routing, metrics and the log work once per run, and a run of wire frames is copied as one block.
+//
+//   bytes   ┌────────┬────────┬────────┐
+//           │frame 0 │frame 1 │frame 2 │     frame i is bytes[start + offsets[i], start + offsets[i + 1])
+//           └────────┴────────┴────────┘
+//           start                      end
+//
+// The core never looks inside a frame; the codec that made the run does. A run that a session fills for every chunk (the hot path) is *borrowed*: its bytes
+// and offsets are valid during the publish call only. Whoever keeps it calls own(), which copies once and is shared by all keepers.
+import type { Message } from './message.ts';
+import type { Guarantee } from './guarantee.ts';
+import type { Publisher } from './publisher.ts';
+
+/** Encodings of a run that codecs leave for each other; small integers given out by wireSlot(). */
+export const WIRE_SLOTS = 16;
+let wireSlots = 0;
+
+/** A place in run.wire for one codec variant. Called once per variant at start. */
+export function wireSlot(): number {
+  if (wireSlots === WIRE_SLOTS) throw new Error('no wire slot left; raise WIRE_SLOTS');
+  return wireSlots++;
+}
+
+/** One encoded form of a run, in the same frame-and-offset shape as the run itself. */
+export interface WireForm {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** count + 1 entries relative to start, or null for a single frame. */
+  readonly offsets: Uint32Array | null;
+}
+
+export interface Codec {
+  /** Written into the log with every record; never reused for anything else. */
+  readonly id: number;
+  readonly name: string;
+  /** Makes message `index` of a run out of its frame. Payload and native point into run.bytes. */
+  message(run: Run, index: number): Message;
+}
+
+/** The variable part of a run that belongs to its codec (MQTT: protocol version and header length; STOMP: version). One small integer. */
+export type CodecVariant = number;
+
+export class Run {
+  codec: Codec;
+  variant: CodecVariant;
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+  count: number;
+  /** count + 1 entries relative to start; null for a single frame. In a borrowed run the array is longer and shared. */
+  offsets: Uint32Array | null;
+  guarantee: Guarantee;
+  /** Largest single frame, for peers that limit packets. */
+  frameBytesMax: number;
+  priority: number;
+  receivedAtMs: number;
+  /** The earliest moment at which a message of this run expires (epoch ms), 0 for never. A run with expiry has one message. */
+  expiresAtMs: number;
+  publisher: Publisher | null;
+  /** The messages, where somebody asked for them or they were there first. */
+  messages: (Message | null)[] | null;
+  /** Encoded forms by wire slot. */
+  readonly wire: (WireForm | null)[];
+  wired: boolean;
+  owned: boolean;
+  private copy: Run | null = null;
+
+  constructor(codec: Codec) {
+    this.codec = codec;
+    this.variant = 0;
+    this.bytes = EMPTY;
+    this.start = 0;
+    this.end = 0;
+    this.count = 0;
+    this.offsets = null;
+    this.guarantee = 0;
+    this.frameBytesMax = 0;
+    this.priority = 0;
+    this.receivedAtMs = 0;
+    this.expiresAtMs = 0;
+    this.publisher = null;
+    this.messages = null;
+    this.wire = new Array<WireForm | null>(WIRE_SLOTS).fill(null);
+    this.wired = false;
+    this.owned = false;
+  }
+
+  frameStart(index: number): number {
+    return this.offsets === null ? this.start : this.start + this.offsets[index]!;
+  }
+
+  frameEnd(index: number): number {
+    return this.offsets === null ? this.end : this.start + this.offsets[index + 1]!;
+  }
+
+  get byteLength(): number {
+    return this.end - this.start;
+  }
+
+  /** Message `index`, made at the first call. Of a borrowed run it is valid during the publish call only. */
+  message(index: number): Message {
+    const made = this.messages?.[index];
+    if (made !== undefined && made !== null) return made;
+    const message = this.codec.message(this, index);
+    this.messages ??= new Array<Message | null>(this.count).fill(null);
+    this.messages[index] = message;
+    return message;
+  }
+
+  setWire(slot: number, form: WireForm): void {
+    this.wire[slot] = form;
+    this.wired = true;
+  }
+
+  /** Makes a borrowed run ready for its next content: forgets copies and encodings of the last one. */
+  reuse(): void {
+    this.copy = null;
+    this.messages = null;
+    if (this.wired) {
+      this.wire.fill(null);
+      this.wired = false;
+    }
+  }
+
+  /** This run with bytes of its own, safe to keep. One copy is made, however many ask. */
+  own(): Run {
+    if (this.owned) return this;
+    if (this.copy !== null) return this.copy;
+    const copy = new Run(this.codec);
+    const size = this.end - this.start;
+    // Small frames share a slab of 8 KB (Buffer's pool), large ones get exactly what they need.
+    const bytes = Buffer.allocUnsafe(size);
+    bytes.set(this.bytes.subarray(this.start, this.end), 0);
+    copy.variant = this.variant;
+    copy.bytes = bytes;
+    copy.end = size;
+    copy.count = this.count;
+    copy.offsets = this.offsets === null || this.count === 1 ? null : this.offsets.slice(0, this.count + 1);
+    copy.guarantee = this.guarantee;
+    copy.frameBytesMax = this.frameBytesMax;
+    copy.priority = this.priority;
+    copy.receivedAtMs = this.receivedAtMs;
+    copy.expiresAtMs = this.expiresAtMs;
+    copy.publisher = this.publisher;
+    copy.owned = true;
+    this.copy = copy;
+    return copy;
+  }
+}
+
+const EMPTY = new Uint8Array(0);
