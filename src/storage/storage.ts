@@ -1,0 +1,35 @@
+// An engine: a commit log and a state store over one sequence of atomic units. Implementations are sibling folders; test/storage/conformance.ts is their contract in
+// executable form.
+import type { Codec } from '../core/run.ts';
+import type { CommitLog } from './commit-log.ts';
+import type { StateStore } from './state-store.ts';
+
+/** What recovery found, for the log and the operator. */
+export interface RecoveryReport {
+  readonly messages: number;
+  readonly queues: number;
+  readonly stateEntries: number;
+  /** Bytes of an unfinished last unit that were cut off: normal after a crash, nothing in them was ever confirmed. */
+  readonly tornTailBytes: number;
+  /** Damaged places before the tail; each one is reported in the log with segment and position. */
+  readonly damagedFrames: number;
+  readonly durationMs: number;
+}
+
+export interface StorageListener {
+  /** CommitLog.durablePosition has grown to `position`. */
+  onDurable(position: number): void;
+  /** Nothing will become durable any more. The broker stops confirming and the process ends. */
+  onFailed(error: Error): void;
+}
+
+export interface Storage {
+  readonly log: CommitLog;
+  readonly state: StateStore;
+  /** Recovers. Codecs are needed to make runs out of what was stored; a record of an unknown codec is an error. */
+  open(codecs: ReadonlyMap<number, Codec>, listener: StorageListener): Promise<RecoveryReport>;
+  /** Ends an atomic unit: what was appended since the last call belongs together. Called at the end of every turn that may have appended something. */
+  endUnit(): void;
+  /** Makes everything durable, then closes. */
+  close(): Promise<void>;
+}
