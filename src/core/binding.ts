@@ -11,7 +11,14 @@ export interface SubscriptionOptions {
   readonly subscriptionIdentifier: number;
 }
 
+let bindingIds = 0;
+export function nextBindingId(): number {
+  return ++bindingIds;
+}
+
 export interface Binding {
+  /** Unique in the process; with the destination's id it names a way through the routing. */
+  readonly id: number;
   /** Name of the exchange. */
   readonly source: string;
   readonly destination: Destination;

@@ -14,12 +14,11 @@ export class Credit {
 
 export interface Consumer {
   readonly credit: Credit;
-  /** Takes the messages as its own at once (ack: auto); the queue settles them as accepted after deliver() returned. */
-  readonly autoSettle: boolean;
   /**
    * Takes messages [index, index + count) of `run`, with the tags firstTag, firstTag + 1, …; count is at most credit.available, which the queue has already
-   * reduced by count. redelivered counts earlier deliveries of these messages (0 for the first). The run is owned; keep it as long as you like.
-   * Must not call back into the queue (settle, detach) from inside.
+   * reduced by count. deliveryCount counts earlier deliveries of these messages (0 for the first). The run is owned; keep it as long as you like.
+   * Returns true when it takes them as done (ack: auto, at-most-once deliveries): the queue settles them and gives the credit back. Must not call back into the
+   * queue (settle, detach) from inside.
    */
   deliver(
     queue: Queue,
@@ -29,7 +28,7 @@ export interface Consumer {
     firstTag: number,
     deliveryCount: number,
     options: DeliveryOptions,
-  ): void;
+  ): boolean;
   /** The queue is gone (deleted, expired). Its unsettled deliveries are void. */
   onCancelled(queue: Queue): void;
 }

@@ -1,9 +1,11 @@
 // From a route to deliveries. A Destination is what a binding may point at. When the core resolves a route it asks every destination once to add itself to
 // a DeliveryPlan; from then on a publish is two plain loops over the plan: direct targets grouped by delivery class, and queues.
+import type { Address } from './address.ts';
 import type { Binding } from './binding.ts';
 import type { Guarantee } from './guarantee.ts';
 import type { Queue } from './queue.ts';
 import type { Run } from './run.ts';
+import { LogTargets, type QueueLog } from '../storage/commit-log.ts';
 
 export interface Destination {
   /** Unique in the process; what interned destination sets are made of. */
@@ -15,6 +17,8 @@ export interface Destination {
    * Adds this destination to the plan for messages of this guarantee. `bindings` are those by which it was reached (several when filters overlap).
    */
   addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void;
+  /** May its owner see messages of this address? Asked once per route resolution, so that a revoked right stops deliveries too. */
+  mayReceive(address: Address): boolean;
 }
 
 let destinationIds = 0;
@@ -82,10 +86,13 @@ export class DeliveryPlan {
   readonly queues: Queue[] = [];
   /** options[i] belongs to queues[i]. */
   readonly options: DeliveryOptions[] = [];
-  /** The durable ones among the queues, for the log; null when there is none. Filled by seal(). */
-  durableQueues: Queue[] | null = null;
-  durableOptions: DeliveryOptions[] | null = null;
+  /** logged[i] is the place in `targets` of queues[i], -1 when that queue is not durable. */
+  readonly logged: number[] = [];
+  /** The durable ones among the queues, as the log wants them; null when there is none or the messages are transient. Filled by seal(). */
+  targets: LogTargets | null = null;
   directCount = 0;
+  /** Subscriptions that would get the messages at most once, but whose client is away: each message is lost so many times, and counted. */
+  offlineCount = 0;
 
   addDirect(target: DirectTarget): void {
     this.directCount++;
@@ -106,15 +113,16 @@ export class DeliveryPlan {
   }
 
   seal(guarantee: Guarantee): this {
-    if (guarantee > 0) {
-      for (let i = 0; i < this.queues.length; i++) {
-        if (!this.queues[i]!.durable) continue;
-        this.durableQueues ??= [];
-        this.durableOptions ??= [];
-        this.durableQueues.push(this.queues[i]!);
-        this.durableOptions.push(this.options[i]!);
-      }
+    const logs: QueueLog[] = [];
+    const options: DeliveryOptions[] = [];
+    for (let i = 0; i < this.queues.length; i++) {
+      const log = guarantee > 0 ? this.queues[i]!.log : null;
+      this.logged.push(log === null ? -1 : logs.length);
+      if (log === null) continue;
+      logs.push(log);
+      options.push(this.options[i]!);
     }
+    if (logs.length > 0) this.targets = new LogTargets(logs, options);
     return this;
   }
 

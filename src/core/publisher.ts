@@ -1,9 +1,12 @@
 // Who publishes: a protocol session, a will, a bridge, the embedding process. It is told when its messages are durable by a number, the position; and
 // asked to pause when nobody can take what it sends.
+import type { Destination } from './delivery.ts';
 
 export interface Publisher {
   /** For log lines and for "no local". */
   readonly name: string;
+  /** What "no local" excludes: the destination of its own subscriptions; null when it has none. */
+  readonly ownDestination: Destination | null;
   /** Everything this publisher appended up to `position` is durable: confirm it. Called only after it asked through Broker.awaitDurable. */
   onDurable(position: number): void;
   /** What it appended can not be made durable any more: no confirm, ever. */

@@ -1,0 +1,76 @@
+// The confirms a publisher still has to send: a ring of (position, what), in the order of publishing. "What" is a number the protocol packs itself (packet type and
+// identifier) plus, for the few confirms that are more than that, an object. No promise, no closure per message.
+//
+//   ──┬──────────┬──────────┬──────────┬──
+//     │ position │ position │ position │     grow from left to right;
+//     │ what     │ what     │ what     │     released from the left up to the durable position
+//   ──┴──────────┴──────────┴──────────┴──
+//     head                  tail
+
+export interface ConfirmSink {
+  /** Tell the publisher. */
+  onConfirm(what: number, extra: object | null): void;
+}
+
+export class ConfirmRing {
+  private positions = new Float64Array(8);
+  private whats = new Uint32Array(8);
+  private extras: (object | null)[] = new Array<object | null>(8).fill(null);
+  private head = 0;
+  private tail = 0;
+
+  get empty(): boolean {
+    return this.head === this.tail;
+  }
+
+  get count(): number {
+    return this.tail - this.head;
+  }
+
+  /** The position the latest entry waits for; 0 when empty. What comes after it must not overtake it. */
+  get lastPosition(): number {
+    return this.empty ? 0 : this.positions[(this.tail - 1) & (this.positions.length - 1)]!;
+  }
+
+  add(position: number, what: number, extra: object | null): void {
+    if (this.tail - this.head === this.positions.length) this.grow();
+    const at = this.tail++ & (this.positions.length - 1);
+    this.positions[at] = position;
+    this.whats[at] = what;
+    this.extras[at] = extra;
+  }
+
+  /** Hands everything up to `position` to the sink, in order. */
+  release(position: number, sink: ConfirmSink): void {
+    while (this.head < this.tail) {
+      const at = this.head & (this.positions.length - 1);
+      if (this.positions[at]! > position) return;
+      this.head++;
+      const extra = this.extras[at]!;
+      this.extras[at] = null;
+      sink.onConfirm(this.whats[at]!, extra);
+    }
+  }
+
+  clear(): void {
+    this.extras.fill(null);
+    this.head = this.tail = 0;
+  }
+
+  private grow(): void {
+    const size = this.positions.length * 2;
+    const positions = new Float64Array(size);
+    const whats = new Uint32Array(size);
+    const extras = new Array<object | null>(size).fill(null);
+    for (let i = this.head; i < this.tail; i++) {
+      const from = i & (this.positions.length - 1);
+      const to = i & (size - 1);
+      positions[to] = this.positions[from]!;
+      whats[to] = this.whats[from]!;
+      extras[to] = this.extras[from]!;
+    }
+    this.positions = positions;
+    this.whats = whats;
+    this.extras = extras;
+  }
+}

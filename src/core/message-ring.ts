@@ -1,0 +1,349 @@
+// The messages of a queue that are in memory, as parallel arrays in a ring: no object per message. A message is named by its tag, which grows by one per message and
+// is never reused; tag & mask is its place.
+//
+//        head                cursor                 tail
+//   ──────┼────────────────────┼──────────────────────┼──────
+//         │ unsettled, settled │ ready (or held)      │ free
+//
+// [head, cursor) has been delivered at least once, [cursor, tail) never. What comes back goes into `returned`, a heap of tags, and is delivered before the cursor
+// moves on: "requeue in place". When a few old messages stay unsettled while many pass them, they are moved aside into `stragglers`, so the ring's length follows
+// the number of live messages and not the age of the oldest.
+import { assert } from '../lib/assert.ts';
+import type { DeliveryOptions } from './delivery.ts';
+import type { Run } from './run.ts';
+
+export const EntryState = { Gone: 0, Ready: 1, Unsettled: 2, Held: 3 } as const;
+export type EntryState = (typeof EntryState)[keyof typeof EntryState];
+
+interface Straggler {
+  run: Run;
+  index: number;
+  options: DeliveryOptions;
+  state: EntryState;
+  owner: number;
+  attempts: number;
+  sequence: number;
+}
+
+const CAPACITY_MIN = 8;
+const CAPACITY_KEPT = 65_536;
+
+export class MessageRing {
+  head = 0;
+  cursor = 0;
+  tail = 0;
+  /** Entries in state Ready or Held. */
+  readyCount = 0;
+  unsettledCount = 0;
+  private capacity = 0;
+  private mask = 0;
+  private runs: (Run | null)[] = [];
+  private options: (DeliveryOptions | null)[] = [];
+  private indexes: Uint32Array = new Uint32Array(0);
+  private states: Uint8Array = new Uint8Array(0);
+  private attempts: Uint8Array = new Uint8Array(0);
+  private owners: Uint32Array = new Uint32Array(0);
+  /** Sequence in the log, 0 when not logged. Allocated with the first logged message. */
+  private sequences: Float64Array | null = null;
+  private readonly returned: number[] = [];
+  private stragglers: Map<number, Straggler> | null = null;
+
+  /** Appends messages [index, index + count) of an owned run as Ready (or Held). firstSequence is 0 for messages that are not in the log. */
+  push(run: Run, index: number, count: number, options: DeliveryOptions, firstSequence: number, state: EntryState): void {
+    if (this.tail + count - this.head > this.capacity) this.makeRoom(count);
+    if (firstSequence !== 0 && this.sequences === null) this.sequences = new Float64Array(this.capacity);
+    const { mask, runs, indexes, states, attempts } = this;
+    let tag = this.tail;
+    for (let i = 0; i < count; i++, tag++) {
+      const at = tag & mask;
+      runs[at] = run;
+      this.options[at] = options;
+      indexes[at] = index + i;
+      states[at] = state;
+      attempts[at] = 0;
+      if (this.sequences !== null) this.sequences[at] = firstSequence === 0 ? 0 : firstSequence + i;
+    }
+    this.tail = tag;
+    this.readyCount += count;
+  }
+
+  /** The next tag to deliver, or -1: the smallest returned one, else the one at the cursor unless that is held. */
+  nextReady(): number {
+    if (this.returned.length > 0) return this.returned[0]!;
+    while (this.cursor < this.tail) {
+      const state = this.states[this.cursor & this.mask];
+      if (state === EntryState.Ready) return this.cursor;
+      if (state === EntryState.Held) return -1;
+      this.cursor++;
+    }
+    return -1;
+  }
+
+  /** How many entries from `tag` on, at most `limit`, are consecutive messages of one run with the same options, ready and never delivered. */
+  span(tag: number, limit: number): number {
+    if (tag < this.cursor || limit <= 1) return 1;
+    const { mask, runs, indexes, states } = this;
+    const first = tag & mask;
+    const run = runs[first];
+    const options = this.options[first];
+    const index = indexes[first]!;
+    const end = Math.min(this.tail, tag + limit, tag + run!.count - index);
+    let next = tag + 1;
+    while (next < end) {
+      const at = next & mask;
+      if (states[at] !== EntryState.Ready || runs[at] !== run || this.options[at] !== options) break;
+      if (indexes[at] !== index + (next - tag)) break;
+      next++;
+    }
+    return next - tag;
+  }
+
+  /** Marks [tag, tag + count) as delivered to `owner`. Count is 1 for a returned message. */
+  take(tag: number, count: number, owner: number): void {
+    this.readyCount -= count;
+    this.unsettledCount += count;
+    if (this.returned.length > 0 && this.returned[0] === tag) {
+      this.popReturned();
+      const straggler = tag < this.head ? this.stragglers!.get(tag)! : null;
+      if (straggler !== null) {
+        straggler.state = EntryState.Unsettled;
+        straggler.owner = owner;
+        if (straggler.attempts < 255) straggler.attempts++;
+        return;
+      }
+      this.takeAt(tag & this.mask, owner);
+      return;
+    }
+    assert(tag === this.cursor, 'Messages leave a ring in order.');
+    const { mask, states, owners, attempts } = this;
+    for (let i = 0; i < count; i++) {
+      const at = (tag + i) & mask;
+      states[at] = EntryState.Unsettled;
+      owners[at] = owner;
+      attempts[at] = 1;
+    }
+    this.cursor = tag + count;
+  }
+
+  /** Forgets an entry, whatever its state. Returns false when it is not there (any more). */
+  remove(tag: number): boolean {
+    if (tag >= this.tail || tag < 0) return false;
+    if (tag < this.head) {
+      const straggler = this.stragglers?.get(tag);
+      if (straggler === undefined) return false;
+      this.uncount(straggler.state, tag);
+      this.stragglers!.delete(tag);
+      return true;
+    }
+    const at = tag & this.mask;
+    const state = this.states[at]!;
+    if (state === EntryState.Gone) return false;
+    this.uncount(state as EntryState, tag);
+    this.states[at] = EntryState.Gone;
+    this.runs[at] = null;
+    this.options[at] = null;
+    if (tag === this.head) this.advance();
+    return true;
+  }
+
+  /** Puts an unsettled entry back in its place. Returns false when it is not unsettled. */
+  giveBack(tag: number): boolean {
+    if (this.stateOf(tag) !== EntryState.Unsettled) return false;
+    if (tag < this.head) this.stragglers!.get(tag)!.state = EntryState.Ready;
+    else this.states[tag & this.mask] = EntryState.Ready;
+    this.unsettledCount--;
+    this.readyCount++;
+    this.pushReturned(tag);
+    return true;
+  }
+
+  /** Held entries of [tag, tag + count) become ready. */
+  release(tag: number, count: number): void {
+    for (let t = Math.max(tag, this.head); t < tag + count; t++) {
+      if (this.states[t & this.mask] === EntryState.Held) this.states[t & this.mask] = EntryState.Ready;
+    }
+  }
+
+  stateOf(tag: number): EntryState {
+    if (tag < 0 || tag >= this.tail) return EntryState.Gone;
+    if (tag < this.head) return this.stragglers?.get(tag)?.state ?? EntryState.Gone;
+    return this.states[tag & this.mask] as EntryState;
+  }
+
+  ownerOf(tag: number): number {
+    return tag < this.head ? (this.stragglers?.get(tag)?.owner ?? 0) : this.owners[tag & this.mask]!;
+  }
+
+  attemptsOf(tag: number): number {
+    return tag < this.head ? (this.stragglers?.get(tag)?.attempts ?? 0) : this.attempts[tag & this.mask]!;
+  }
+
+  /** A delivery that never reached anybody does not count as one. */
+  forgetAttempt(tag: number): void {
+    if (tag < this.head) {
+      const straggler = this.stragglers?.get(tag);
+      if (straggler !== undefined && straggler.attempts > 0) straggler.attempts--;
+    } else if (this.attempts[tag & this.mask]! > 0) {
+      this.attempts[tag & this.mask]!--;
+    }
+  }
+
+  runOf(tag: number): Run {
+    const run = tag < this.head ? this.stragglers!.get(tag)!.run : this.runs[tag & this.mask]!;
+    return run;
+  }
+
+  indexOf(tag: number): number {
+    return tag < this.head ? this.stragglers!.get(tag)!.index : this.indexes[tag & this.mask]!;
+  }
+
+  optionsOf(tag: number): DeliveryOptions {
+    return tag < this.head ? this.stragglers!.get(tag)!.options : this.options[tag & this.mask]!;
+  }
+
+  /** 0 when it is not in the log. */
+  sequenceOf(tag: number): number {
+    if (tag < this.head) return this.stragglers!.get(tag)!.sequence;
+    return this.sequences === null ? 0 : this.sequences[tag & this.mask]!;
+  }
+
+  /** Calls visit with every live tag in order. visit may remove the tag it is given. */
+  forEach(visit: (tag: number, state: EntryState) => void): void {
+    if (this.stragglers !== null) {
+      for (const tag of [...this.stragglers.keys()].sort((a, b) => a - b)) visit(tag, this.stragglers.get(tag)!.state);
+    }
+    for (let tag = this.head; tag < this.tail; tag++) {
+      const state = this.states[tag & this.mask] as EntryState;
+      if (state !== EntryState.Gone) visit(tag, state);
+    }
+  }
+
+  private takeAt(at: number, owner: number): void {
+    this.states[at] = EntryState.Unsettled;
+    this.owners[at] = owner;
+    if (this.attempts[at]! < 255) this.attempts[at]!++;
+  }
+
+  private uncount(state: EntryState, tag: number): void {
+    if (state === EntryState.Unsettled) {
+      this.unsettledCount--;
+      return;
+    }
+    this.readyCount--;
+    if (tag < this.cursor) this.dropReturned(tag);
+  }
+
+  private advance(): void {
+    const { mask, states, tail } = this;
+    let head = this.head;
+    while (head < tail && states[head & mask] === EntryState.Gone) head++;
+    this.head = head;
+    if (this.cursor < head) this.cursor = head;
+    // A ring that held a great backlog does not keep its size when that is gone.
+    if (head === tail && this.capacity > CAPACITY_KEPT) this.resize(CAPACITY_MIN);
+  }
+
+  private makeRoom(count: number): void {
+    const live = this.readyCount + this.unsettledCount - (this.stragglers?.size ?? 0);
+    if (this.capacity >= 1024 && live < this.capacity >> 2) this.setStragglersAside();
+    const needed = this.tail + count - this.head;
+    if (needed <= this.capacity) return;
+    let capacity = Math.max(this.capacity, CAPACITY_MIN);
+    while (capacity < needed) capacity *= 2;
+    this.resize(capacity);
+  }
+
+  /** Moves everything in front of the cursor out of the ring. */
+  private setStragglersAside(): void {
+    this.stragglers ??= new Map();
+    for (let tag = this.head; tag < this.cursor; tag++) {
+      const at = tag & this.mask;
+      if (this.states[at] === EntryState.Gone) continue;
+      this.stragglers.set(tag, {
+        run: this.runs[at]!,
+        index: this.indexes[at]!,
+        options: this.options[at]!,
+        state: this.states[at] as EntryState,
+        owner: this.owners[at]!,
+        attempts: this.attempts[at]!,
+        sequence: this.sequences === null ? 0 : this.sequences[at]!,
+      });
+      this.states[at] = EntryState.Gone;
+      this.runs[at] = null;
+      this.options[at] = null;
+    }
+    this.head = this.cursor;
+  }
+
+  private resize(capacity: number): void {
+    const mask = capacity - 1;
+    const runs = new Array<Run | null>(capacity).fill(null);
+    const options = new Array<DeliveryOptions | null>(capacity).fill(null);
+    const indexes = new Uint32Array(capacity);
+    const states = new Uint8Array(capacity);
+    const attempts = new Uint8Array(capacity);
+    const owners = new Uint32Array(capacity);
+    const sequences = this.sequences === null ? null : new Float64Array(capacity);
+    for (let tag = this.head; tag < this.tail; tag++) {
+      const from = tag & this.mask;
+      const to = tag & mask;
+      runs[to] = this.runs[from]!;
+      options[to] = this.options[from]!;
+      indexes[to] = this.indexes[from]!;
+      states[to] = this.states[from]!;
+      attempts[to] = this.attempts[from]!;
+      owners[to] = this.owners[from]!;
+      if (sequences !== null) sequences[to] = this.sequences![from]!;
+    }
+    this.capacity = capacity;
+    this.mask = mask;
+    this.runs = runs;
+    this.options = options;
+    this.indexes = indexes;
+    this.states = states;
+    this.attempts = attempts;
+    this.owners = owners;
+    this.sequences = sequences;
+  }
+
+  // returned: a binary heap, smallest tag first.
+
+  private pushReturned(tag: number): void {
+    const heap = this.returned;
+    let at = heap.push(tag) - 1;
+    while (at > 0) {
+      const up = (at - 1) >> 1;
+      if (heap[up]! <= tag) break;
+      heap[at] = heap[up]!;
+      at = up;
+    }
+    heap[at] = tag;
+  }
+
+  private popReturned(): void {
+    const heap = this.returned;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let down = 2 * at + 1;
+      if (down >= heap.length) break;
+      if (down + 1 < heap.length && heap[down + 1]! < heap[down]!) down++;
+      if (heap[down]! >= last) break;
+      heap[at] = heap[down]!;
+      at = down;
+    }
+    heap[at] = last;
+  }
+
+  private dropReturned(tag: number): void {
+    if (this.returned[0] === tag) {
+      this.popReturned();
+      return;
+    }
+    const at = this.returned.indexOf(tag);
+    if (at < 0) return;
+    this.returned.splice(at, 1);
+    this.returned.sort((a, b) => a - b);
+  }
+}

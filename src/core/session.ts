@@ -1,0 +1,89 @@
+// A session: the identity of a client that outlives its connection: its subscriptions, and the queue for what it must not miss. It *has* a queue and is itself the destination
+// of its bindings, so that overlapping subscriptions give one copy. A connection attaches as the link; what the protocol must remember between connections (packet
+// identifiers) hangs in `state`, which the core does not look into.
+import type { Address } from './address.ts';
+import { Action, type Authorizer, type Principal } from './authorizer.ts';
+import type { Binding, SubscriptionOptions } from './binding.ts';
+import { type DeliveryOptions, type DeliveryPlan, deliveryOptions, type Destination, type DirectTarget, nextDestinationId } from './delivery.ts';
+import type { Guarantee } from './guarantee.ts';
+import type { Queue } from './queue.ts';
+import { addressResource } from './resource.ts';
+
+/** The connected client's side. */
+export interface SessionLink {
+  /** The target for messages that are delivered at most once with these options; the same object for the same options. */
+  directTarget(options: DeliveryOptions): DirectTarget;
+  /** Another connection takes the session over: say so to the client and close, without touching the session any more. */
+  onTakenOver(): void;
+}
+
+export interface Subscription {
+  /** As the client wrote it; the key under which it is replaced or removed. */
+  readonly filter: string;
+  readonly options: SubscriptionOptions;
+  /** Null when the subscription reads a queue of its own (shared, $queue/…): `queue` then. */
+  readonly binding: Binding | null;
+  readonly queue: Queue | null;
+}
+
+export class Session implements Destination {
+  readonly id = nextDestinationId();
+  routeStamp = 0;
+  routeIndex = 0;
+  readonly principal: Principal;
+  readonly clientId: string;
+  readonly subscriptions = new Map<string, Subscription>();
+  /** For messages delivered at least once; made by the vhost with the first such subscription. */
+  queue: Queue | null = null;
+  link: SessionLink | null = null;
+  /** Grows with every attach: whoever holds an older one must not touch the session any more. */
+  epoch = 0;
+  /** How long it lives without a link; 0 ends with it, Infinity never. */
+  expiryMs = 0;
+  /** Epoch milliseconds at which it ends, while it has no link; 0 otherwise. */
+  endsAtMs = 0;
+  /** It is kept in the state store. */
+  durable = false;
+  ended = false;
+  state: object | null = null;
+  private readonly vhost: string;
+  private readonly authorizer: Authorizer;
+
+  constructor(vhost: string, principal: Principal, clientId: string, authorizer: Authorizer) {
+    this.vhost = vhost;
+    this.principal = principal;
+    this.clientId = clientId;
+    this.authorizer = authorizer;
+  }
+
+  addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void {
+    const options = mergeSubscriptions(bindings);
+    const effective = guarantee < options.guarantee ? guarantee : options.guarantee;
+    if (effective > 0 && this.queue !== null) plan.addQueue(this.queue, options);
+    else if (this.link !== null) plan.addDirect(this.link.directTarget(options));
+    else plan.offlineCount++;
+  }
+
+  mayReceive(address: Address): boolean {
+    if (this.principal.policy === null) return true;
+    const resource = addressResource(this.vhost, address.exchange, address.key.path);
+    return this.authorizer.allows(this.principal, this.clientId, Action.Subscribe, resource);
+  }
+}
+
+/** One copy for overlapping subscriptions: the highest guarantee, every identifier [MQTT-3.3.4-2] [MQTT-3.3.4-4]. */
+function mergeSubscriptions(bindings: readonly Binding[]): DeliveryOptions {
+  let guarantee: Guarantee = 0;
+  let retainAsPublished = false;
+  let identifiers: number[] | null = null;
+  for (const { subscription } of bindings) {
+    if (subscription === null) continue;
+    if (subscription.guarantee > guarantee) guarantee = subscription.guarantee;
+    if (subscription.retainAsPublished) retainAsPublished = true;
+    if (subscription.subscriptionIdentifier !== 0) {
+      identifiers ??= [];
+      identifiers.push(subscription.subscriptionIdentifier);
+    }
+  }
+  return deliveryOptions(guarantee, retainAsPublished, identifiers);
+}
