@@ -21,11 +21,17 @@ export interface StorageListener {
   onDurable(position: number): void;
   /** Nothing will become durable any more. The broker stops confirming and the process ends. */
   onFailed(error: Error): void;
+  /** Storage.full has changed. While it is full, publishers are refused or paused; consumers go on, and what they settle makes room. */
+  onFull(full: boolean): void;
 }
 
 export interface Storage {
   readonly log: CommitLog;
   readonly state: StateStore;
+  /**
+   * Free space is below the limit. What is appended all the same is still stored as long as the reserve lasts, so that settlements and state always go through.
+   */
+  readonly full: boolean;
   /** Recovers. Codecs are needed to make runs out of what was stored; a record of an unknown codec is an error. */
   open(codecs: ReadonlyMap<number, Codec>, listener: StorageListener): Promise<RecoveryReport>;
   /** Ends an atomic unit: what was appended since the last call belongs together. Called at the end of every turn that may have appended something. */
