@@ -1,0 +1,171 @@
+// One publisher: how much it has sent, what is unanswered, and its slab, a block of prebuilt frames in which only sequence number, stamp and
+// packet identifier are patched before a stretch of it goes out in one write. It relies on a Link; when and how much to send is
+// decided by load.ts. The protocol's subclass builds the slab, patches frames and reads answers.
+//
+//   slab:  | frame of lane 0 | lane 1 | ... | lane L-1 | lane 0 | lane 1 | ...          frame k is of lane k mod L
+//            a write of n frames starts at the lane that is next and takes n <= batch frames in a row
+
+import { Histogram } from '../histogram.ts';
+import type { Deliveries } from './inbox.ts';
+import type { Layout } from './layout.ts';
+import type { Endpoint, Link } from './link.ts';
+import { answered, type LoadPlan } from './plan.ts';
+import { nowUs } from './payload.ts';
+
+/** What endpoints tell the run they belong to. */
+export interface Supervisor {
+  onReady(): void;
+  onFailure(reason: string): void;
+  /** Messages were delivered: closed loops may have room again. */
+  onProgress(): void;
+  /** The publisher may be able to send again: it was answered, or its connection takes bytes again. */
+  onAvailable(publisher: Publisher): void;
+}
+
+/** What all endpoints of one run share. */
+export interface Shared {
+  readonly plan: LoadPlan;
+  readonly layout: Layout;
+  readonly deliveries: Deliveries;
+  readonly supervisor: Supervisor;
+  /** Four hexadecimal digits that keep this run's topics and client identifiers apart from any other's. */
+  readonly tagText: string;
+  /** Time until the publisher was answered. */
+  readonly answers: Histogram;
+}
+
+/** Prebuilt frames of all publishers together take at most this much, so that ten thousand of them stay affordable. */
+const slabBytesMax = 512 * 1024 * 1024;
+
+const slot = { free: 0, sent: 1, received: 2 } as const;
+
+export abstract class Publisher implements Endpoint {
+  readonly index: number;
+  readonly domain: number;
+  link!: Link;
+  /** Set while it waits in the run's list. */
+  listed = false;
+  isOpen = false;
+  published = 0;
+  inFlight = 0;
+  /** Open loop: messages due and not sent yet. */
+  credit = 0;
+  readonly inFlightMax: number;
+  batchFrames = 0;
+  protected readonly shared: Shared;
+  protected readonly lanes: Uint32Array;
+  protected slab: Buffer = Buffer.alloc(0);
+  protected slabView = new DataView(this.slab.buffer);
+  protected frameBytes = 0;
+  protected lastId = 0;
+  /** By packet identifier, only where messages are answered: its slot, and when the message was stamped. */
+  protected readonly slots: Uint8Array;
+  protected readonly stamps: Uint32Array;
+  private laneIndex = 0;
+  private round = 0;
+
+  constructor(shared: Shared, index: number) {
+    const { plan, layout } = shared;
+    this.shared = shared;
+    this.index = index;
+    this.lanes = layout.lanesOfPublisher(index);
+    this.domain = layout.domainOfPublisher(index);
+    const isAnswered = answered(plan);
+    this.inFlightMax = isAnswered ? plan.inFlight : Number.POSITIVE_INFINITY;
+    this.slots = new Uint8Array(isAnswered ? 65_536 : 0);
+    this.stamps = new Uint32Array(isAnswered ? 65_536 : 0);
+  }
+
+  abstract onOpen(): void;
+  abstract onBytes(bytes: Buffer, view: DataView, start: number, end: number): number;
+  /** A frame with an empty header in its payload. */
+  protected abstract buildFrame(lane: number): Buffer;
+  /** Writes what changes from message to message into the frame at `at`; `id` is 0 when nobody answers. */
+  protected abstract patch(at: number, seq: number, lane: number, stampUs: number, id: number): void;
+
+  onWritable(): void {
+    this.shared.supervisor.onAvailable(this);
+  }
+
+  onClosed(reason: string): void {
+    this.isOpen = false;
+    this.shared.supervisor.onFailure(`publisher ${this.index}: ${reason}`);
+  }
+
+  /** Sends messages stamped with now, at most `count` and one batch; returns how many. */
+  send(count: number, stampUs: number): number {
+    const frames = Math.min(count, this.batchFrames);
+    const start = this.laneIndex * this.frameBytes;
+    for (let index = 0, at = start; index < frames; index++, at += this.frameBytes) this.stamp(at, stampUs);
+    this.link.send(this.slab, start, start + frames * this.frameBytes);
+    return frames;
+  }
+
+  /** Sends messages that were due at different times: the one with ordinal k (of this publisher) at `dueUs(k)`. */
+  sendDue(count: number, dueUs: (ordinal: number) => number): number {
+    const frames = Math.min(count, this.batchFrames);
+    const start = this.laneIndex * this.frameBytes;
+    for (let index = 0, at = start; index < frames; index++, at += this.frameBytes) this.stamp(at, dueUs(this.published));
+    this.link.send(this.slab, start, start + frames * this.frameBytes);
+    return frames;
+  }
+
+  protected buildSlab(): void {
+    const { plan } = this.shared;
+    const laneCount = this.lanes.length;
+    const first = this.buildFrame(this.lanes[0]!);
+    this.frameBytes = first.length;
+    const atOnce = Math.min(this.inFlightMax, plan.window > 0 ? plan.window : Number.POSITIVE_INFINITY);
+    const fitting = Math.floor(Math.min(plan.batchBytes, slabBytesMax / plan.publishers) / this.frameBytes);
+    this.batchFrames = Math.max(1, Math.min(atOnce, fitting));
+    const frames = laneCount - 1 + this.batchFrames;
+    this.slab = Buffer.allocUnsafeSlow(frames * this.frameBytes);
+    this.slabView = new DataView(this.slab.buffer);
+    for (let index = 0; index < frames; index++) {
+      const frame = index === 0 ? first : this.buildFrame(this.lanes[index % laneCount]!);
+      if (frame.length !== this.frameBytes) throw new Error('frames of one publisher differ in length');
+      frame.copy(this.slab, index * this.frameBytes);
+    }
+  }
+
+  /** The identifier is answered for good; false when it was not waiting for that. */
+  protected settle(id: number): boolean {
+    if (this.slots[id] === slot.free || this.slots[id] === undefined) return false;
+    this.slots[id] = slot.free;
+    this.inFlight--;
+    const stampUs = this.stamps[id]!;
+    if (this.shared.deliveries.isMeasured(stampUs)) this.shared.answers.record((nowUs() - stampUs) >>> 0);
+    return true;
+  }
+
+  /** QoS 2: the first answer; false when the identifier was not waiting for that. */
+  protected markReceived(id: number): boolean {
+    if (this.slots[id] !== slot.sent) return false;
+    this.slots[id] = slot.received;
+    return true;
+  }
+
+  private stamp(at: number, stampUs: number): void {
+    let id = 0;
+    if (this.slots.length > 0) {
+      id = this.nextId();
+      this.slots[id] = slot.sent;
+      this.stamps[id] = stampUs;
+      this.inFlight++;
+    }
+    this.patch(at, this.round, this.lanes[this.laneIndex]!, stampUs, id);
+    this.published++;
+    if (++this.laneIndex === this.lanes.length) {
+      this.laneIndex = 0;
+      this.round++;
+    }
+  }
+
+  private nextId(): number {
+    let id = this.lastId;
+    do id = id === 65_535 ? 1 : id + 1;
+    while (this.slots[id] !== slot.free);
+    this.lastId = id;
+    return id;
+  }
+}
