@@ -1,0 +1,100 @@
+// What has been sent to a client at QoS 1 or 2 and is not finished: packet identifier → (queue, tag, state). Identifiers are given out in order, so the window is a ring; no
+// object per message. It belongs to the session and survives the connection [MQTT-4.4.0-1].
+//
+//   packet id & mask ─▶ ids │ states │ tags │ queues
+//
+// A slot may be taken by a message that stays unfinished while others pass: the ring then grows, up to one slot per identifier, and after that the identifier is skipped.
+import type { Queue } from '../../src/core/queue.ts';
+
+export const InflightState = {
+  Free: 0,
+  /** PUBLISH QoS 1 sent. */
+  AwaitPuback: 1,
+  /** PUBLISH QoS 2 sent. */
+  AwaitPubrec: 2,
+  /** PUBREC came, PUBREL sent; the queue has settled the message. */
+  AwaitPubcomp: 3,
+} as const;
+export type InflightState = (typeof InflightState)[keyof typeof InflightState];
+
+const CAPACITY_MIN = 16;
+const CAPACITY_MAX = 65_536;
+
+export class InflightWindow {
+  count = 0;
+  private next = 1;
+  private mask = CAPACITY_MIN - 1;
+  private ids = new Uint16Array(CAPACITY_MIN);
+  private states = new Uint8Array(CAPACITY_MIN);
+  private tags = new Float64Array(CAPACITY_MIN);
+  private queues: (Queue | null)[] = new Array<Queue | null>(CAPACITY_MIN).fill(null);
+
+  /** Takes the next free identifier. There must be fewer than 65,535 in use. */
+  add(queue: Queue, tag: number, state: InflightState): number {
+    let id = this.next;
+    while (this.states[id & this.mask] !== InflightState.Free) {
+      // Within the ring's length another one is unfinished.
+      if (this.mask + 1 < CAPACITY_MAX) this.grow();
+      else id = id === 65_535 ? 1 : id + 1;
+    }
+    this.next = id === 65_535 ? 1 : id + 1;
+    const at = id & this.mask;
+    this.ids[at] = id;
+    this.states[at] = state;
+    this.tags[at] = tag;
+    this.queues[at] = queue;
+    this.count++;
+    return id;
+  }
+
+  stateOf(id: number): InflightState {
+    const at = id & this.mask;
+    return this.ids[at] === id ? (this.states[at] as InflightState) : InflightState.Free;
+  }
+
+  setState(id: number, state: InflightState): void {
+    this.states[id & this.mask] = state;
+  }
+
+  tagOf(id: number): number {
+    return this.tags[id & this.mask]!;
+  }
+
+  queueOf(id: number): Queue {
+    return this.queues[id & this.mask]!;
+  }
+
+  remove(id: number): void {
+    const at = id & this.mask;
+    this.states[at] = InflightState.Free;
+    this.queues[at] = null;
+    this.count--;
+  }
+
+  /** Identifiers in use, in the order in which they were given out. */
+  inOrder(): number[] {
+    const ids: number[] = [];
+    for (let at = 0; at <= this.mask; at++) if (this.states[at] !== InflightState.Free) ids.push(this.ids[at]!);
+    // Those given out before the counter wrapped are the larger ones.
+    const age = (id: number) => (id < this.next ? id + 65_536 : id);
+    return ids.sort((a, b) => age(a) - age(b));
+  }
+
+  private grow(): void {
+    const { ids, states, tags, queues, mask } = this;
+    const size = (mask + 1) * 2;
+    this.mask = size - 1;
+    this.ids = new Uint16Array(size);
+    this.states = new Uint8Array(size);
+    this.tags = new Float64Array(size);
+    this.queues = new Array<Queue | null>(size).fill(null);
+    for (let at = 0; at <= mask; at++) {
+      if (states[at] === InflightState.Free) continue;
+      const to = ids[at]! & this.mask;
+      this.ids[to] = ids[at]!;
+      this.states[to] = states[at]!;
+      this.tags[to] = tags[at]!;
+      this.queues[to] = queues[at]!;
+    }
+  }
+}
