@@ -14,7 +14,9 @@ import type { DestinationSet } from './destination-set.ts';
 import type { RoutingKey } from './routing-key.ts';
 
 const SLOTS_MIN = 64;
-const PROBES_MAX = 16;
+/** With at most a quarter of the slots taken, practically no entry needs more. */
+const PROBES_MAX = 32;
+const SLOTS_PER_ENTRY = 4;
 /** Of a route beside its text: the object, its key, the strings of both. */
 const ROUTE_BYTES = 400;
 
@@ -74,7 +76,7 @@ class Generation {
 
   /** The text must not be in here. */
   put(hash: number, route: Route): void {
-    if ((this.count + 1) * 2 > this.mask + 1) this.grow();
+    if ((this.count + 1) * SLOTS_PER_ENTRY > this.mask + 1) this.grow();
     const home = hash & this.mask;
     let slot = home;
     for (let i = 0; i < PROBES_MAX && this.hashes[slot] !== 0; i++) slot = (home + i + 1) & this.mask;
