@@ -68,11 +68,11 @@ function compile(name, project, sources, before) {
   for (const file of before?.sources ?? []) if (!sources.includes(file)) removeStale(file);
   const [command, ...args] = compiler();
   const { status, output } = runQuietly(command, [...args, '-p', project.settings, ...project.flags]);
-  if (status !== 0) throw new Refusal(`${output}\nThe ${name} build failed.`);
   for (const file of sources.filter(isAsset)) {
     mkdirSync(dirname(inRoot('dist', file)), { recursive: true });
     copyFileSync(inRoot(file), inRoot('dist', file));
   }
+  if (status !== 0) throw new Refusal(`${output}\nThe ${name} build failed.`);
 }
 
 export function ensureBuilt(name) {
