@@ -1,0 +1,299 @@
+// A TCP listener: accepts connections and turns each into a Transport. Knows nothing of protocols, and nothing of what becomes of a transport.
+//
+// Reading without a buffer per connection: net.Socket reads into a given buffer (`onread`) only if it was made with it, which an accepted socket was not.
+// So the accepted socket, still paused, is stripped of its handle and a second socket is made around that handle. The handle is not part of Node's
+// documented interface; before the first listener opens, a self-test on the loopback shows whether this works here. If not, 'data' events serve.
+import type { AddressInfo, ListenOptions, Socket as NetSocket, Server, SocketConstructorOpts } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
+import type { Clock } from './clock.ts';
+import type { TransportEnvironment } from './socket-transport.ts';
+import { SocketTransport } from './socket-transport.ts';
+
+/** Waiting connections the kernel keeps for us: a thousand devices that come back after a power cut do not have to try twice. */
+const BACKLOG = 1024;
+/** An idle peer is probed from here on, so that a dead one is noticed even without a protocol's keep-alive. */
+const TCP_KEEP_ALIVE_MS = 60_000;
+/** A line that anybody outside can cause is logged at most this often. */
+const LOG_INTERVAL_MS = 10_000;
+const SELF_TEST_MS = 1000;
+
+/** The part of a logger that is used here. */
+export interface ListenerLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+/** How the bytes of accepted connections are read. */
+export type ReadMode = 'shared' | 'events';
+
+export interface TcpListenerOptions {
+  /** As configured; appears in logs and as Transport.listener. */
+  readonly name: string;
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** 'shared' and 'events' leave out the self-test. Default: 'shared' where that works. */
+  readonly readMode?: ReadMode;
+}
+
+/** Where a listener was told to listen and why it cannot. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+  readonly listener: string;
+  /** 'EADDRINUSE', 'EACCES', 'EADDRNOTAVAIL', 'ENOTFOUND', … */
+  readonly code: string;
+
+  constructor(listener: string, host: string, port: number, cause: NodeJS.ErrnoException) {
+    const code = cause.code ?? 'UNKNOWN';
+    super(`listener ${listener} cannot listen on ${hostPort(host, port)}: ${reasonOf(code, cause)}`, { cause });
+    this.listener = listener;
+    this.code = code;
+  }
+}
+
+export function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function reasonOf(code: string, cause: Error): string {
+  switch (code) {
+    case 'EADDRINUSE':
+      return 'the port is in use by another process (EADDRINUSE); choose another one, or 0 for any free one';
+    case 'EACCES':
+      return 'not permitted (EACCES); ports below 1024 usually need a privilege';
+    case 'EADDRNOTAVAIL':
+      return 'this machine has no such address (EADDRNOTAVAIL)';
+    case 'ENOTFOUND':
+      return 'the host name is unknown (ENOTFOUND)';
+    default:
+      return cause.message;
+  }
+}
+
+/** How many connections are open, over all listeners that share this object, and how many may be. */
+export class ConnectionCount {
+  readonly max: number;
+  open = 0;
+  accepted = 0;
+  refused = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  /** False: no room. */
+  enter(): boolean {
+    if (this.open >= this.max) {
+      this.refused++;
+      return false;
+    }
+    this.open++;
+    this.accepted++;
+    return true;
+  }
+
+  leave(): void {
+    this.open--;
+  }
+}
+
+/** Lets a line through at most every LOG_INTERVAL_MS and says how many were left out in between. */
+export class LimitedLog {
+  private readonly clock: Clock;
+  private readonly log: ListenerLog;
+  private nextMs = Number.NEGATIVE_INFINITY;
+  private suppressed = 0;
+
+  constructor(clock: Clock, log: ListenerLog) {
+    this.clock = clock;
+    this.log = log;
+  }
+
+  warn(fields: object, message: string): void {
+    const now = this.clock.now();
+    if (now < this.nextMs) {
+      this.suppressed++;
+      return;
+    }
+    this.nextMs = now + LOG_INTERVAL_MS;
+    this.log.warn(this.suppressed === 0 ? fields : { ...fields, suppressed: this.suppressed }, message);
+    this.suppressed = 0;
+  }
+}
+
+export class TcpListener {
+  readonly name: string;
+  private readonly environment: TransportEnvironment;
+  private readonly options: TcpListenerOptions;
+  private readonly connections: ConnectionCount;
+  private readonly log: ListenerLog;
+  private readonly refusals: LimitedLog;
+  private readonly acceptErrors: LimitedLog;
+  private readonly accept: (transport: SocketTransport) => void;
+  private readonly server: Server;
+  private readonly readBuffer: Buffer;
+  private mode: ReadMode = 'events';
+
+  constructor(
+    environment: TransportEnvironment,
+    options: TcpListenerOptions,
+    connections: ConnectionCount,
+    log: ListenerLog,
+    /** Is given every new transport and sets its handler before returning. */
+    accept: (transport: SocketTransport) => void,
+  ) {
+    this.name = options.name;
+    this.environment = environment;
+    this.options = options;
+    this.connections = connections;
+    this.log = log;
+    this.refusals = new LimitedLog(environment.clock, log);
+    this.acceptErrors = new LimitedLog(environment.clock, log);
+    this.accept = accept;
+    const arena = environment.arena;
+    this.readBuffer = arena.bytes.subarray(arena.readStart, arena.readEnd);
+    this.server = createServer(
+      {
+        pauseOnConnect: true,
+        allowHalfOpen: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+      },
+      (socket) => this.onConnection(socket),
+    );
+  }
+
+  /** Resolves to the real address; rejects with a ListenError. */
+  async listen(): Promise<{ host: string; port: number }> {
+    const { name, host, port } = this.options;
+    this.mode = this.options.readMode ?? (await readModeHere());
+    if (this.mode === 'events' && this.options.readMode === undefined) {
+      this.log.warn(
+        { listener: name },
+        'reading through a shared buffer does not work on this Node version; reading by events, which is slower',
+      );
+    }
+    await listenOn(this.server, { host, port, backlog: BACKLOG }).catch((error: NodeJS.ErrnoException) => {
+      throw new ListenError(name, host, port, error);
+    });
+    this.server.on('error', (error) =>
+      this.acceptErrors.warn({ listener: name, error: error.message }, 'cannot accept a connection'),
+    );
+    const address = this.server.address() as AddressInfo;
+    return { host: address.address, port: address.port };
+  }
+
+  /** Stops accepting; resolves when the port is free again. Open connections live on: they belong to whoever took them. */
+  close(): Promise<void> {
+    // Node's own callback would wait for the connections; the port is free as soon as close() returns.
+    this.server.close();
+    return Promise.resolve();
+  }
+
+  private onConnection(accepted: NetSocket): void {
+    if (!this.connections.enter()) {
+      accepted.destroy();
+      this.refusals.warn(
+        { listener: this.name, connections: this.connections.open, setting: 'connection.max' },
+        'connection refused: the limit of open connections is reached',
+      );
+      return;
+    }
+    let transport: SocketTransport;
+    const handle = this.mode === 'shared' ? takeHandle(accepted) : null;
+    if (handle !== null) {
+      const socket = new Socket({
+        handle,
+        allowHalfOpen: true,
+        onread: {
+          buffer: this.readBuffer,
+          callback: (byteCount: number): boolean => transport.onReadBuffer(byteCount),
+        },
+      } as SocketConstructorOpts);
+      socket.once('close', () => this.connections.leave());
+      transport = new SocketTransport(this.environment, socket, 'tcp', this.name, true);
+    } else {
+      accepted.once('close', () => this.connections.leave());
+      transport = new SocketTransport(this.environment, accepted, 'tcp', this.name, false);
+    }
+    this.accept(transport);
+  }
+}
+
+/** The native handle of a paused socket, which is left an empty shell; null when it does not look as expected. */
+function takeHandle(socket: NetSocket): object | null {
+  const shell = socket as unknown as { _handle?: { readStart?: unknown; useUserBuffer?: unknown } | null };
+  const handle = shell._handle;
+  if (typeof handle !== 'object' || handle === null) return null;
+  if (typeof handle.readStart !== 'function' || typeof handle.useUserBuffer !== 'function') return null;
+  shell._handle = null;
+  // Without a handle this closes nothing; the server's own count goes down by it.
+  socket.destroy();
+  return handle;
+}
+
+export function listenOn(server: Server, options: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: Error): void => reject(error);
+    server.once('error', onError);
+    server.listen(options, () => {
+      server.off('error', onError);
+      resolve();
+    });
+  });
+}
+
+let knownMode: Promise<ReadMode> | null = null;
+
+/** Finds out, once per process, whether a handed-over handle delivers what is sent to it. */
+export function readModeHere(): Promise<ReadMode> {
+  knownMode ??= selfTest().then((works) => (works ? 'shared' : 'events'));
+  return knownMode;
+}
+
+/** Sends a few bytes to itself through the same steps as TcpListener and expects them back, then the end. */
+async function selfTest(): Promise<boolean> {
+  const question = Buffer.from('sluice');
+  const buffer = Buffer.alloc(64);
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  const sockets: NetSocket[] = [];
+  server.on('connection', (accepted) => {
+    const handle = takeHandle(accepted);
+    if (handle === null) {
+      accepted.destroy();
+      return;
+    }
+    const socket = new Socket({
+      handle,
+      allowHalfOpen: true,
+      onread: { buffer, callback: (byteCount: number) => socket.write(Buffer.from(buffer.subarray(0, byteCount))) },
+    } as SocketConstructorOpts);
+    sockets.push(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('end', () => socket.end());
+    socket.resume();
+  });
+  try {
+    await listenOn(server, { host: '127.0.0.1', port: 0 });
+    return await new Promise<boolean>((resolve) => {
+      const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+      const timer = setTimeout(() => resolve(false), SELF_TEST_MS);
+      const answer: Buffer[] = [];
+      sockets.push(client);
+      client.on('data', (chunk) => answer.push(chunk));
+      client.on('error', () => resolve(false));
+      client.on('close', () => {
+        clearTimeout(timer);
+        resolve(Buffer.concat(answer).equals(question));
+      });
+      client.end(question);
+    });
+  } catch {
+    // No loopback to test on: the way that is sure to work is taken.
+    return false;
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
+}
