@@ -1,0 +1,67 @@
+// Writes bench/RESULTS.md: the tables with everything that is needed to believe and to repeat them.
+
+import type { Scenario } from '../macro/scenario.ts';
+import type { BenchBroker } from './brokers/broker.ts';
+import { completePlan } from './load/plan.ts';
+import { describeMachine } from './machine.ts';
+import { figuresTable, type Row, ratioTable } from './summary.ts';
+import { asMarkdown } from './table.ts';
+
+export interface ResultsInput {
+  readonly rows: readonly Row[];
+  readonly scenarios: readonly Scenario[];
+  readonly brokers: readonly BenchBroker[];
+  readonly repeat: number;
+  readonly seconds: number;
+  readonly warmupSeconds: number;
+  /** How the benchmark was called. */
+  readonly command: string;
+  readonly date: Date;
+}
+
+export function resultsMarkdown(input: ResultsInput): string {
+  const machine = describeMachine();
+  const names = input.brokers.map((broker) => broker.name);
+  return `# Benchmark results
+
+Measured on ${input.date.toISOString().slice(0, 16).replace('T', ' ')} UTC on ${machine.cpuModel}, ${machine.cores} cores, ${machine.memoryGib} GiB, ${machine.kernel},
+Node ${machine.node}. Repeat it with:
+
+    ${input.command}
+
+Brokers that are not installed are left out (on Debian: \`apt-get install mosquitto nats-server rabbitmq-server activemq libmqtt-client-java\`).
+
+## Messages delivered per CPU-second of the broker
+
+${asMarkdown(ratioTable(input.rows, input.scenarios, names))}
+
+\`× broker\` is how many times that broker's figure this broker's is. CPU-seconds are user and system time of all threads and
+processes of the broker: on a machine shared with the load generator they say more than messages per second do, which are in the next table.
+
+## All figures
+
+${asMarkdown(figuresTable(input.rows))}
+
+Medians of ${input.repeat} runs of ${input.seconds} s after ${input.warmupSeconds} s of warm-up (RabbitMQ 2 s, ActiveMQ 4 s); ± is half the range of msg/CPU-s over the runs. All brokers took
+turns within each repetition. *cores* is what the broker used, *gen* what the generator used of its one core; near 1, the generator may
+have set the rate, which msg/CPU-s hardly depends on. *RSS* is at the end of the measured time. Latency is from the stamp in the payload to
+the read that completes the delivery. Without a note, every message arrived once, in order and intact.
+
+At full load latency is that of a full queue (window ÷ rate). Only \`qos1-latency\` (one message at a time) and \`paced-60k\` (from the time each
+message was due, which the sender keeps to whatever the broker does) show what the broker adds.
+
+## Scenarios
+
+${input.scenarios.map(describeScenario).join('\n')}
+
+## Brokers
+
+${input.brokers.map((broker) => `- **${broker.name}** ${broker.version() ?? ''}: ${broker.settings}.`).join('\n')}
+`;
+}
+
+function describeScenario(scenario: Scenario): string {
+  const plan = completePlan(scenario.plan);
+  const loop = plan.rate > 0 ? `open loop, ${plan.rate} messages/s` : plan.window > 0 ? `window ${plan.window} per topic` : 'closed loop';
+  return `- \`${scenario.name}\`: ${scenario.title}; ${plan.payloadBytes} bytes, ${loop}.`;
+}

@@ -1,0 +1,135 @@
+// Runs scenarios against brokers: each repetition takes every broker once, in an order that moves on by one each time, so that what the machine
+// does meanwhile meets all alike. A broker is started afresh with empty data for each run (some slow starters serve all
+// runs), the generator is a process of its own. It keeps every report; the medians are taken by summary.ts.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Scenario } from '../macro/scenario.ts';
+import type { BenchBroker, RunningBroker } from './brokers/broker.ts';
+import { type LoadPlan, type LoadReport, planDefaults } from './load/plan.ts';
+import { generatorProgram } from './paths.ts';
+import { machineBusySeconds } from './process-figures.ts';
+
+const quietSampleMs = 250;
+/** Cores in use by others from which the machine is not quiet. */
+const quietCoresMax = 0.3;
+
+export interface RunOptions {
+  readonly repeat: number;
+  readonly seconds: number;
+  readonly warmupSeconds: number;
+  /** How long to wait for a quiet machine before each run. */
+  readonly quietSeconds: number;
+  readonly onReport: (run: Run) => void;
+}
+
+export interface Run {
+  readonly scenario: string;
+  readonly broker: string;
+  readonly repetition: number;
+  readonly report: LoadReport;
+}
+
+export async function runScenarios(
+  scenarios: readonly Scenario[],
+  brokers: readonly BenchBroker[],
+  options: RunOptions,
+): Promise<Run[]> {
+  const runs: Run[] = [];
+  const shared = new Map<BenchBroker, { running: RunningBroker; directory: string }>();
+  try {
+    for (const scenario of scenarios) {
+      const able = brokers.filter((broker) => scenario.needs.every((need) => broker.capabilities.includes(need)));
+      for (let repetition = 0; repetition < options.repeat; repetition++) {
+        for (let turn = 0; turn < able.length; turn++) {
+          const broker = able[(repetition + turn) % able.length]!;
+          const report = await runOnce(scenario, broker, shared, options);
+          const run = { scenario: scenario.name, broker: broker.name, repetition, report };
+          runs.push(run);
+          options.onReport(run);
+        }
+      }
+    }
+  } finally {
+    for (const { running, directory } of shared.values()) await end(running, directory);
+  }
+  return runs;
+}
+
+async function runOnce(
+  scenario: Scenario,
+  broker: BenchBroker,
+  shared: Map<BenchBroker, { running: RunningBroker; directory: string }>,
+  options: RunOptions,
+): Promise<LoadReport> {
+  let entry = shared.get(broker);
+  if (entry === undefined) {
+    const directory = mkdtempSync(join(tmpdir(), `bench-${broker.name}-`));
+    try {
+      entry = { running: await broker.start(directory), directory };
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw new Error(`${broker.name} does not start: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (broker.isShared) shared.set(broker, entry);
+  }
+  try {
+    await untilQuiet(options.quietSeconds);
+    return await generate(planFor(scenario, broker, entry.running, options));
+  } finally {
+    if (!broker.isShared) await end(entry.running, entry.directory);
+  }
+}
+
+async function end(running: RunningBroker, directory: string): Promise<void> {
+  await running.stop();
+  rmSync(directory, { recursive: true, force: true });
+}
+
+function planFor(scenario: Scenario, broker: BenchBroker, running: RunningBroker, options: RunOptions): Partial<LoadPlan> {
+  const { protocol = 'mqtt', transport = 'tcp' } = scenario.plan;
+  const port = transport === 'websocket' ? running.websocketPort : protocol === 'mqtt' ? running.mqttPort : running.stompPort;
+  return {
+    ...scenario.plan,
+    port,
+    path: running.websocketPath,
+    user: running.user,
+    password: running.password,
+    brokerPid: running.process.pid,
+    warmupMs: Math.max(options.warmupSeconds * 1000, broker.warmupMsMin),
+    measureMs: options.seconds * 1000,
+  };
+}
+
+/** Runs the generator to its end; a run that produced no report becomes one that says so. */
+export function generate(plan: Partial<LoadPlan>): Promise<LoadReport> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [generatorProgram, JSON.stringify(plan)], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    let errors = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+    child.once('error', reject);
+    child.once('close', (status) => {
+      const line = output.trim().split('\n').at(-1) ?? '';
+      if (status === 2 || !line.startsWith('{')) reject(new Error(`generator, status ${status}: ${errors.trim() || 'no report'}`));
+      else resolve(JSON.parse(line) as LoadReport);
+    });
+  });
+}
+
+async function untilQuiet(seconds: number): Promise<void> {
+  const deadline = performance.now() + seconds * 1000;
+  while (performance.now() < deadline) {
+    const before = machineBusySeconds();
+    await new Promise((resolve) => setTimeout(resolve, quietSampleMs));
+    if (machineBusySeconds() - before < (quietCoresMax * quietSampleMs) / 1000) return;
+  }
+}
+
+/** Payload of a scenario, for its description. */
+export function payloadBytesOf(scenario: Scenario): number {
+  return scenario.plan.payloadBytes ?? planDefaults.payloadBytes;
+}

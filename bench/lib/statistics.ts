@@ -1,0 +1,15 @@
+// The few statistics that repeated runs need.
+
+/** The middle value, or the mean of the two middle ones; 0 of nothing. */
+export function median(values: readonly number[]): number {
+  if (values.length === 0) return 0;
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >>> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** Half of the range over the median: 0.1 says that all values lie within about 10 % of the middle. */
+export function spread(values: readonly number[]): number {
+  const middle = median(values);
+  return values.length < 2 || middle === 0 ? 0 : (Math.max(...values) - Math.min(...values)) / 2 / middle;
+}

@@ -1,0 +1,42 @@
+// Tables for a terminal and for Markdown from the same cells, and how figures are written in them.
+
+export interface Table {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+  /** Columns of words; the others are of figures and are aligned to the right. */
+  readonly wordColumns: number;
+}
+
+export function asText(table: Table): string {
+  const widths = table.columns.map((title, column) => Math.max(title.length, ...table.rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    widths.map((width, column) => align(cells[column] ?? '', width, column < table.wordColumns)).join('  ').trimEnd();
+  return [line(table.columns), line(widths.map((width) => '-'.repeat(width))), ...table.rows.map(line)].join('\n');
+}
+
+export function asMarkdown(table: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const rule = table.columns.map((_, column) => (column < table.wordColumns ? '---' : '---:'));
+  return [line(table.columns), line(rule), ...table.rows.map(line)].join('\n');
+}
+
+/** 1234567 as 1.23 M, 12345 as 12.3 k. */
+export function rate(value: number): string {
+  if (value >= 1e6) return `${significant(value / 1e6)} M`;
+  if (value >= 1e3) return `${significant(value / 1e3)} k`;
+  return significant(value);
+}
+
+/** Microseconds as milliseconds. */
+export function milliseconds(valueUs: number): string {
+  return significant(valueUs / 1000);
+}
+
+export function significant(value: number): string {
+  if (value === 0) return '0';
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function align(cell: string, width: number, left: boolean): string {
+  return left ? cell.padEnd(width) : cell.padStart(width);
+}
