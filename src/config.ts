@@ -63,7 +63,7 @@ export interface LoadedConfig {
   /** The file that was read, null when there was none. */
   readonly file: string | null;
   /** Where the value at a path was written; '' for a default. */
-  originOf(path: Path): string;
+  writtenAt(path: Path): string;
 }
 
 function freeze<T>(value: T): T {
@@ -129,7 +129,7 @@ export function loadConfig({ directory, file, env = {}, assignments = [] }: Conf
   putEnvironment(options, env, problems);
   putAssignments(options, assignments, problems);
   const config = finish(options, directory, problems);
-  return { config, file: found, originOf: (path) => options.originOf(path) };
+  return { config, file: found, writtenAt: (path) => options.writtenAt(path) };
 }
 
 /** The configuration of an embedded broker: `input` over the defaults, no file, no environment. Throws ConfigError. */

@@ -47,6 +47,11 @@ export class MergedOptions {
     return '';
   }
 
+  /** Where exactly this value was written; '' when it was not. */
+  writtenAt(path: Path): string {
+    return this.origins.get(showPath(path)) ?? '';
+  }
+
   at(path: Path): unknown {
     let value: unknown = this.tree;
     for (const key of path) {

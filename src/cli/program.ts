@@ -1,0 +1,51 @@
+// The commands of the executable and their flags. Each command's work is in the file of its name; this one only says how it is called.
+import { Command } from 'commander';
+import { COST_LOG2_DEFAULT } from '../auth/password.ts';
+import { checkedLine, printConfig } from './config-check.ts';
+import { configDocs } from './config-docs.ts';
+import { addConfigFlags, type ConfigFlags, configFromFlags } from './config-flags.ts';
+import { type StartFlags, start } from './start.ts';
+import { parseCost, userHash } from './user-hash.ts';
+import { VERSION } from './version.ts';
+
+/** `exit` is given the exit code of a command that ran to its end. */
+export function program(exit: (code: number) => void): Command {
+  const sluice = new Command('sluice')
+    .description('A gateway broker: MQTT and STOMP over TCP and WebSocket in one message space.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .showHelpAfterError('(--help shows what there is)');
+
+  addConfigFlags(sluice.command('start').description('run the broker until it is told to stop'))
+    .option('--json', 'print one line of JSON once it listens')
+    .action(async (flags: ConfigFlags & StartFlags) => exit(await start(configFromFlags(flags), flags)));
+
+  sluice
+    .command('version')
+    .description('print the version')
+    .action(() => {
+      process.stdout.write(`${VERSION}\n`);
+    });
+
+  const config = sluice.command('config').description('look at the configuration');
+  addConfigFlags(config.command('check').description('check the configuration without starting'))
+    .option('--print', 'print all of it, with where each value was written')
+    .action((flags: ConfigFlags & { readonly print?: boolean }) => {
+      const loaded = configFromFlags(flags);
+      process.stdout.write(flags.print === true ? printConfig(loaded) : `${checkedLine(loaded)}\n`);
+    });
+  config
+    .command('docs')
+    .description('print the table of all options in Markdown')
+    .option('--into <file>', 'put it into this file, between its two marks')
+    .action((flags: { into?: string }) => configDocs(flags.into));
+
+  sluice
+    .command('user')
+    .description('make what is needed for users')
+    .command('hash')
+    .description('read a password (prompt or standard input) and print its hash for auth.users')
+    .option('--cost <log2>', 'log2 of the work factor; one more doubles time and memory', String(COST_LOG2_DEFAULT))
+    .action((flags: { cost: string }) => userHash(parseCost(flags.cost)));
+
+  return sluice;
+}
