@@ -178,6 +178,8 @@ export interface Dressing {
   readonly dup: boolean;
   readonly packetId: number;
   readonly subscriptionIdentifiers: readonly number[] | null;
+  /** Earlier deliveries from a queue, shown as x-delivery-count. */
+  readonly deliveryCount: number;
   readonly nowMs: number;
 }
 
@@ -194,6 +196,9 @@ export function dressedFrame(run: Run, index: number, version: WireVersion, dres
     // [MQTT-3.3.2-6]: what is sent on is what is left; an expired message is not sent at all, so at least a second is.
     if (run.expiresAtMs !== 0) {
       properties.messageExpiryIntervalS = Math.max(1, Math.ceil((run.expiresAtMs - dressing.nowMs) / 1000));
+    }
+    if (dressing.deliveryCount > 0) {
+      properties.userProperties = [...(properties.userProperties ?? []), 'x-delivery-count', String(dressing.deliveryCount)];
     }
     publish.properties = properties;
   }

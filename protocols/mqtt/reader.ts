@@ -5,6 +5,8 @@ import { malformed, protocolError, topicNameInvalid } from './errors.ts';
 import { asBuffer, decodeText } from './text.ts';
 
 export class PacketReader {
+  /** As given, for views of the same kind. */
+  private readonly source: Uint8Array;
   private readonly bytes: Buffer;
   private pos: number;
   private end: number;
@@ -12,6 +14,7 @@ export class PacketReader {
   readonly packet: string;
 
   constructor(bytes: Uint8Array, start: number, end: number, packet: string) {
+    this.source = bytes;
     this.bytes = asBuffer(bytes);
     this.pos = start;
     this.end = end;
@@ -71,13 +74,13 @@ export class PacketReader {
   binary(what: string): Uint8Array {
     const size = this.uint16(what);
     const at = this.take(size, what);
-    return this.bytes.subarray(at, at + size);
+    return this.source.subarray(at, at + size);
   }
 
   /** Everything up to the end, as a view. */
   rest(): Uint8Array {
     const at = this.take(this.end - this.pos, 'the rest');
-    return this.bytes.subarray(at, this.end);
+    return this.source.subarray(at, this.end);
   }
 
   packetId(): number {

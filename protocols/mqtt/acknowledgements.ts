@@ -1,0 +1,180 @@
+// PUBACK, PUBREC, PUBREL, PUBCOMP in both directions, and the answers that wait for the log. Functions over a connection: they keep nothing themselves.
+import { Outcome } from '../../src/core/consumer.ts';
+import type { BrokerError } from '../../src/core/errors.ts';
+import type { Run } from '../../src/core/run.ts';
+import type { Connection } from './connection.ts';
+import { InflightState } from './inflight-window.ts';
+import { type Packet, type Pubcomp, type Pubrec, type Pubrel, pubrel } from './packet.ts';
+import { PacketType } from './packet-type.ts';
+import { FAILURE_MIN, ReasonCode } from './reason-codes.ts';
+
+/** An answer packed into a number for the confirm ring: packet type, reason code, identifier. */
+function pack(type: number, reason: number, id: number): number {
+  return (type << 24) | (reason << 16) | id;
+}
+
+/** What became of a published run, as a reason code. */
+export function publishReason(connection: Connection, run: Run): number {
+  if (run.refused !== null) {
+    // MQTT 3 cannot say no, and to acknowledge would be a lie: the connection ends and the client tries again.
+    if (connection.wire === 4) {
+      connection.close(ReasonCode.QUOTA_EXCEEDED, 'a queue is full and refuses messages');
+      return 0;
+    }
+    return ReasonCode.QUOTA_EXCEEDED;
+  }
+  return run.matched ? ReasonCode.SUCCESS : ReasonCode.NO_MATCHING_SUBSCRIBERS;
+}
+
+/** Answers one packet, now or when the log is durable up to position (0: nothing to wait for). Never overtakes an earlier answer [MQTT-4.6.0-2]. */
+export function answer(connection: Connection, type: number, id: number, reason: number, position: number): void {
+  const { confirms, adapter } = connection;
+  if (confirms.empty && position <= adapter.broker.log.durablePosition) {
+    writeAnswer(connection, type, reason, id);
+    return;
+  }
+  confirms.add(Math.max(position, confirms.lastPosition), pack(type, reason, id), null);
+  adapter.broker.awaitDurable(connection);
+}
+
+/** The same for many identifiers with one reason. */
+export function answerMany(connection: Connection, type: number, ids: Uint16Array, count: number, reason: number, position: number): void {
+  const { confirms, adapter } = connection;
+  if (!confirms.empty || position > adapter.broker.log.durablePosition) {
+    const waitFor = Math.max(position, confirms.lastPosition);
+    for (let i = 0; i < count; i++) confirms.add(waitFor, pack(type, reason, ids[i]!), null);
+    adapter.broker.awaitDurable(connection);
+    return;
+  }
+  if (reason !== 0 && connection.wire === 5) {
+    for (let i = 0; i < count; i++) writeAnswer(connection, type, reason, ids[i]!);
+    return;
+  }
+  const { output } = connection;
+  const first = type << 4;
+  // All in one block: 4 bytes each, at most what a slot holds.
+  let at = output.reserve(count * 4);
+  const { bytes } = output;
+  for (let i = 0; i < count; i++) {
+    const id = ids[i]!;
+    bytes[at] = first;
+    bytes[at + 1] = 2;
+    bytes[at + 2] = id >>> 8;
+    bytes[at + 3] = id;
+    at += 4;
+  }
+}
+
+/** A whole packet as the answer: SUBACK, UNSUBACK. */
+export function answerPacket(connection: Connection, packet: Packet, position: number): void {
+  const { confirms, adapter } = connection;
+  if (confirms.empty && position <= adapter.broker.log.durablePosition) {
+    connection.send(packet);
+    return;
+  }
+  confirms.add(Math.max(position, confirms.lastPosition), 0, packet);
+  adapter.broker.awaitDurable(connection);
+}
+
+/** The log has caught up with an answer. */
+export function writeConfirm(connection: Connection, what: number, extra: object | null): void {
+  if (extra !== null) connection.send(extra as Packet);
+  else writeAnswer(connection, what >>> 24, (what >>> 16) & 0xff, what & 0xffff);
+}
+
+function writeAnswer(connection: Connection, type: number, reason: number, id: number): void {
+  const { output } = connection;
+  const withReason = reason !== 0 && connection.wire === 5;
+  const at = output.reserve(withReason ? 5 : 4);
+  const { bytes } = output;
+  bytes[at] = (type << 4) | (type === PacketType.PUBREL ? 2 : 0);
+  bytes[at + 1] = withReason ? 3 : 2;
+  bytes[at + 2] = id >>> 8;
+  bytes[at + 3] = id;
+  if (withReason) bytes[at + 4] = reason;
+}
+
+/** The client has taken a QoS 1 message, or (MQTT 5) refused it. */
+export function onPuback(connection: Connection, id: number, reason: number, userProperties: readonly string[] | null = null): void {
+  const { window } = connection.client!;
+  if (window.stateOf(id) !== InflightState.AwaitPuback) return;
+  const queue = window.queueOf(id);
+  const tag = window.tagOf(id);
+  window.remove(id);
+  connection.giveCredit();
+  queue.settle(tag, reason < FAILURE_MIN ? Outcome.Accepted : refusal(connection, queue.name, userProperties));
+}
+
+/** On a named queue a refused message may be asked back with x-requeue; everywhere else a refusal is final [MQTT-4.8.2-6]. */
+function refusal(connection: Connection, queue: string, userProperties: readonly string[] | null): Outcome {
+  if (userProperties === null || !connection.vhost.queues.has(queue)) return Outcome.Rejected;
+  for (let i = 0; i + 1 < userProperties.length; i += 2) {
+    if (userProperties[i] === 'x-requeue' && userProperties[i + 1] === 'true') return Outcome.Requeued;
+  }
+  return Outcome.Rejected;
+}
+
+export function onPubrec(connection: Connection, packet: Pubrec): void {
+  const { window } = connection.client!;
+  const id = packet.packetId;
+  const state = window.stateOf(id);
+  if (state === InflightState.AwaitPubcomp) {
+    // Repeated: so is the answer.
+    writeAnswer(connection, PacketType.PUBREL, 0, id);
+    return;
+  }
+  if (state !== InflightState.AwaitPubrec) {
+    if (connection.wire === 5 && packet.reasonCode >= FAILURE_MIN) return;
+    // [MQTT-4.3.3-7]: an identifier that is not known is answered all the same, so that the client can let go of it.
+    connection.send(pubrel(id, connection.wire === 5 ? ReasonCode.PACKET_IDENTIFIER_NOT_FOUND : 0));
+    return;
+  }
+  const queue = window.queueOf(id);
+  const tag = window.tagOf(id);
+  if (packet.reasonCode >= FAILURE_MIN) {
+    window.remove(id);
+    connection.giveCredit();
+    queue.settle(tag, refusal(connection, queue.name, packet.properties.userProperties));
+    return;
+  }
+  // The client owns the message now; the identifier stays taken until PUBCOMP.
+  window.setState(id, InflightState.AwaitPubcomp);
+  queue.settle(tag, Outcome.Accepted);
+  const position = connection.adapter.storeReleased(connection.client!, id, true);
+  answer(connection, PacketType.PUBREL, id, 0, position);
+}
+
+export function onPubcomp(connection: Connection, packet: Pubcomp): void {
+  const { window } = connection.client!;
+  if (window.stateOf(packet.packetId) !== InflightState.AwaitPubcomp) return;
+  window.remove(packet.packetId);
+  connection.giveCredit();
+  connection.adapter.storeReleased(connection.client!, packet.packetId, false);
+}
+
+export function onPubrel(connection: Connection, packet: Pubrel): void {
+  const client = connection.client!;
+  const known = client.received?.remove(packet.packetId) === true;
+  const position = known ? connection.adapter.storeReceived(client, packet.packetId, false) : 0;
+  const reason = known || connection.wire === 4 ? 0 : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND;
+  // [MQTT-4.3.3-11]
+  answer(connection, PacketType.PUBCOMP, packet.packetId, reason, position);
+}
+
+/** What a refused operation is in MQTT 5. */
+export function reasonOfBrokerError(error: BrokerError): number {
+  switch (error.code) {
+    case 'access-refused':
+      return ReasonCode.NOT_AUTHORIZED;
+    case 'quota-exceeded':
+      return ReasonCode.QUOTA_EXCEEDED;
+    case 'shutting-down':
+      return ReasonCode.SERVER_SHUTTING_DOWN;
+    case 'not-found':
+    case 'invalid-argument':
+      return ReasonCode.TOPIC_NAME_INVALID;
+    default:
+      return ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR;
+  }
+}
+

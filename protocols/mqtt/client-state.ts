@@ -1,0 +1,48 @@
+// What MQTT remembers of a session between connections: identifiers in flight in both directions, and the consumers that read its queues. A connection plugs in as `connection`;
+// while there is none the credit is 0, so nothing is taken from any queue.
+import { Credit } from '../../src/core/consumer.ts';
+import type { Session } from '../../src/core/session.ts';
+import type { Connection } from './connection.ts';
+import { InflightWindow } from './inflight-window.ts';
+import { OwnConsumer } from './queue-consumer.ts';
+
+/** QoS 2 identifiers whose PUBLISH was taken and whose PUBREL has not come: a bit for each, made when the first is used. */
+export class ReceivedIds {
+  count = 0;
+  private readonly bits = new Uint32Array(65_536 / 32);
+
+  has(id: number): boolean {
+    return (this.bits[id >>> 5]! & (1 << (id & 31))) !== 0;
+  }
+
+  add(id: number): void {
+    this.bits[id >>> 5]! |= 1 << (id & 31);
+    this.count++;
+  }
+
+  /** Returns whether it was there. */
+  remove(id: number): boolean {
+    if (!this.has(id)) return false;
+    this.bits[id >>> 5]! &= ~(1 << (id & 31));
+    this.count--;
+    return true;
+  }
+
+  *[Symbol.iterator](): Iterator<number> {
+    for (let id = 1; id < 65_536; id++) if (this.has(id)) yield id;
+  }
+}
+
+export class ClientState {
+  readonly session: Session;
+  readonly window = new InflightWindow();
+  readonly credit = new Credit(0);
+  readonly own: OwnConsumer;
+  received: ReceivedIds | null = null;
+  connection: Connection | null = null;
+
+  constructor(session: Session) {
+    this.session = session;
+    this.own = new OwnConsumer(this);
+  }
+}

@@ -1,0 +1,510 @@
+// One client's connection: from bytes to broker calls and back. It parses in place; runs of PUBLISH and the acknowledgements take no object each, everything else becomes a packet object
+// and goes through onPacket. It is the publisher of what it sends, the link of its session, and the receiver of what the core delivers. It ends itself on every
+// error of its peer, with the peer's own reason code, and touches nobody else.
+//
+// The file is longer than most: the hot loop needs its state in one object, and what could be split off (CONNECT, SUBSCRIBE, wills, acknowledgements) is in files of its own.
+import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
+import { Outcome } from '../../src/core/consumer.ts';
+import type { Counters } from '../../src/core/counters.ts';
+import type { DeliveryOptions, Destination, DirectTarget } from '../../src/core/delivery.ts';
+import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
+import type { Principal } from '../../src/core/authorizer.ts';
+import type { Publisher } from '../../src/core/publisher.ts';
+import { type Route, type RouteTable, sameBytes } from '../../src/core/route-table.ts';
+import type { Session, SessionLink } from '../../src/core/session.ts';
+import type { Vhost } from '../../src/core/vhost.ts';
+import { ChunkJoiner } from '../../src/io/chunk-joiner.ts';
+import type { LogFields } from '../../src/io/logger.ts';
+import type { Output } from '../../src/io/output.ts';
+import type { Transport, TransportHandler } from '../../src/io/transport.ts';
+import * as acknowledgements from './acknowledgements.ts';
+import { type ClientState, ReceivedIds } from './client-state.ts';
+import { onConnect } from './connect.ts';
+import { FROM_CLIENT } from './decode-options.ts';
+import { checkFirstByte, decodePacket, decodePublish, VERSION_UNKNOWN } from './decoder.ts';
+import { type DirectReceiver, MqttTarget } from './direct.ts';
+import { encodePacket, packetLength, trimToMaximum, withoutProblemInformation } from './encoder.ts';
+import { protocolError } from './errors.ts';
+import { headerBytes, INCOMPLETE, readFrameLength, remainingLength } from './frame.ts';
+import type { MqttAdapter } from './index.ts';
+import { disconnect, type Packet, properties } from './packet.ts';
+import { PACKET_NAMES, PacketType, ProtocolVersion, Sender } from './packet-type.ts';
+import { PUBLISH_BYTE, type WireVersion } from './publish-form.ts';
+import { PublishPath } from './publish-path.ts';
+import { ReasonCode } from './reason-codes.ts';
+import type { RetainedReplay } from './retained-replay.ts';
+import { onSubscribe, onUnsubscribe } from './subscriptions.ts';
+import { publishWill, type StoredWill } from './will.ts';
+
+export const ConnectionState = { AwaitConnect: 0, Authenticating: 1, Connected: 2, Closed: 3 } as const;
+export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionState];
+
+const QOS1_PUBLISH = PUBLISH_BYTE | 2;
+const QOS2_PUBLISH = PUBLISH_BYTE | 4;
+const PUBACK_BYTE = PacketType.PUBACK << 4;
+/** A peer whose output has grown to this takes no more from queues until it has drained. */
+const HOLD_BYTES = 1024 * 1024;
+
+export class Connection implements TransportHandler, Publisher, SessionLink, DirectReceiver, ConfirmSink {
+  readonly adapter: MqttAdapter;
+  readonly transport: Transport;
+  readonly output: Output;
+  readonly counters: Counters;
+  readonly publishing: PublishPath;
+  state: ConnectionState = ConnectionState.AwaitConnect;
+  version: ProtocolVersion = ProtocolVersion.V311;
+  wire: WireVersion = 4;
+  clientId = '';
+  principal: Principal | null = null;
+  vhost: Vhost;
+  session: Session | null = null;
+  client: ClientState | null = null;
+  will: StoredWill | null = null;
+  keepAliveMs = 0;
+  lastReceivedMs: number;
+  /** Of the client: nothing larger is sent to it. */
+  packetBytesMax = Number.POSITIVE_INFINITY;
+  receiveMaximum = 65_535;
+  requestProblemInformation = true;
+  routes: RouteTable | null = null;
+  readonly confirms = new ConfirmRing();
+  replay: RetainedReplay | null = null;
+  /** Frame size the joiner waits for; 0 when unknown. */
+  bytesWanted = 0;
+  private readonly joiner: ChunkJoiner;
+  /** QoS 2 identifiers need not be stored, so the hot loop may take them. */
+  hotQos2 = false;
+  private heldCredit = 0;
+  private pumpWanted = false;
+  private readonly targets = new Map<DeliveryOptions, MqttTarget>();
+  private readonly settles: number[] = [];
+
+  constructor(adapter: MqttAdapter, transport: Transport) {
+    this.adapter = adapter;
+    this.transport = transport;
+    this.output = transport.output;
+    this.counters = adapter.broker.counters;
+    this.vhost = adapter.broker.addVhost('/');
+    this.lastReceivedMs = adapter.monotonicMs;
+    this.joiner = new ChunkJoiner(adapter.arena, this);
+    this.publishing = new PublishPath(this);
+  }
+
+  get name(): string {
+    return this.clientId;
+  }
+
+  get ownDestination(): Destination | null {
+    return this.session;
+  }
+
+  get nowMs(): number {
+    return this.adapter.broker.nowMs;
+  }
+
+  /** Largest frame the joiner may gather: small before authentication. */
+  get frameBytesMax(): number {
+    return this.state === ConnectionState.Connected
+      ? this.adapter.options.maximumPacketSize
+      : this.adapter.options.preAuthBytesMax;
+  }
+
+  // ---- TransportHandler
+
+  onChunk(bytes: Uint8Array, start: number, end: number): void {
+    this.lastReceivedMs = this.adapter.monotonicMs;
+    if (this.state === ConnectionState.Closed) return;
+    try {
+      this.joiner.onChunk(bytes, start, end);
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+
+  onDrain(): void {
+    if (this.client !== null && this.heldCredit > 0) {
+      this.client.credit.available += this.heldCredit;
+      this.heldCredit = 0;
+      this.pumpQueues();
+    }
+    this.replay?.go();
+    this.adapter.broker.onOutputDrained();
+  }
+
+  onClosed(_error: Error | null): void {
+    this.leave(true, null);
+  }
+
+  // ---- parsing
+
+  /** Takes whole packets from bytes[start, end); returns where it stopped. */
+  parse(bytes: Uint8Array, start: number, end: number): number {
+    let pos = start;
+    const { publishing } = this;
+    this.bytesWanted = 0;
+    while (pos < end && this.state !== ConnectionState.Closed) {
+      if (this.state === ConnectionState.Connected) {
+        const next = this.parseHot(bytes, pos, end);
+        if (next !== pos) {
+          pos = next;
+          if (pos >= end) break;
+        }
+        // Not reached by the hot loop: a packet of another kind, or an incomplete one.
+      } else if (this.state === ConnectionState.Authenticating) {
+        break;
+      }
+      const first = bytes[pos]!;
+      checkFirstByte(first, this.state === ConnectionState.AwaitConnect ? VERSION_UNKNOWN : this.version, Sender.CLIENT);
+      const header = readFrameLength(bytes, pos, end);
+      if (header === INCOMPLETE) break;
+      const size = headerBytes(header) + remainingLength(header);
+      if (size > this.frameBytesMax) throw this.tooLarge(first, size);
+      if (pos + size > end) {
+        this.bytesWanted = size;
+        break;
+      }
+      publishing.flush();
+      this.onFrame(bytes, pos, pos + headerBytes(header), pos + size);
+      pos += size;
+    }
+    publishing.flush();
+    if (this.pumpWanted) this.pumpQueues();
+    return this.state === ConnectionState.Closed ? end : pos;
+  }
+
+  /**
+   * The hot loop: consecutive PUBLISH packets without flags (and, in MQTT 5, without properties) are gathered into runs; PUBACKs settle. Stops in front of anything else and of incomplete
+   * packets; returns where.
+   */
+  private parseHot(bytes: Uint8Array, start: number, end: number): number {
+    const { publishing, version } = this;
+    const sizeMax = this.adapter.options.maximumPacketSize;
+    const propertyBytes = version === ProtocolVersion.V5 ? 1 : 0;
+    let pos = start;
+    while (pos + 2 <= end) {
+      const first = bytes[pos]!;
+      if (first === PUBLISH_BYTE || first === QOS1_PUBLISH || first === QOS2_PUBLISH) {
+        // The remaining length in one, two or three bytes; longer ones and over-long encodings take the other path.
+        let body = pos + 2;
+        let length = bytes[pos + 1]!;
+        if (length >= 0x80) {
+          if (body >= end) return pos;
+          const second = bytes[body++]!;
+          length = (length & 0x7f) | ((second & 0x7f) << 7);
+          if (second >= 0x80) {
+            if (body >= end) return pos;
+            const third = bytes[body++]!;
+            if (third >= 0x80 || third === 0) return pos;
+            length |= third << 14;
+          } else if (second === 0) return pos;
+        }
+        const frameEnd = body + length;
+        if (frameEnd > end || frameEnd - pos > sizeMax || length < 2) return pos;
+        const topicStart = body + 2;
+        const topicBytes = (bytes[body]! << 8) | bytes[body + 1]!;
+        const afterTopic = topicStart + topicBytes;
+        const idBytes = first === PUBLISH_BYTE ? 0 : 2;
+        if (topicBytes === 0 || afterTopic + idBytes + propertyBytes > frameEnd) return pos;
+        if (propertyBytes !== 0 && bytes[afterTopic + idBytes] !== 0) return pos;
+        let route = publishing.route;
+        if (route === null || route.text.length !== topicBytes || !sameBytes(route.text, 0, bytes, topicStart, topicBytes)) {
+          route = this.findRoute(bytes, topicStart, afterTopic);
+        } else if (route.generation !== this.vhost.generation) {
+          this.resolve(route);
+        }
+        if (!route.allowed || (first === QOS2_PUBLISH && !this.hotQos2)) return pos;
+        if (idBytes === 0) publishing.add(bytes, pos, frameEnd, first, route, 0);
+        else {
+          const id = (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
+          if (id === 0) return pos;
+          if (first === QOS2_PUBLISH) {
+            this.client!.received ??= new ReceivedIds();
+            if (this.client!.received.has(id)) return pos;
+            this.client!.received.add(id);
+          }
+          publishing.add(bytes, pos, frameEnd, first, route, id);
+        }
+        pos = frameEnd;
+      } else if (first === PUBACK_BYTE && bytes[pos + 1] === 2) {
+        if (pos + 4 > end) return pos;
+        const id = (bytes[pos + 2]! << 8) | bytes[pos + 3]!;
+        if (id === 0) return pos;
+        acknowledgements.onPuback(this, id, 0);
+        pos += 4;
+      } else return pos;
+    }
+    return pos;
+  }
+
+  private onFrame(bytes: Uint8Array, start: number, bodyStart: number, end: number): void {
+    const type = bytes[start]! >>> 4;
+    if (this.state === ConnectionState.AwaitConnect) {
+      const packet = decodePacket(bytes, start, bodyStart, end, VERSION_UNKNOWN, FROM_CLIENT);
+      if (packet.type === PacketType.CONNECT) onConnect(this, packet);
+      return;
+    }
+    if (type === PacketType.PUBLISH) {
+      const publish = decodePublish(bytes, start, bodyStart, end, this.version, FROM_CLIENT);
+      this.publishing.one(publish, bytes, start, end);
+      return;
+    }
+    this.onPacket(decodePacket(bytes, start, bodyStart, end, this.version, FROM_CLIENT));
+  }
+
+  private onPacket(packet: Packet): void {
+    switch (packet.type) {
+      case PacketType.CONNECT:
+        // [MQTT-3.1.0-2]
+        throw protocolError('CONNECT came a second time');
+      case PacketType.PUBACK:
+        acknowledgements.onPuback(this, packet.packetId, packet.reasonCode, packet.properties.userProperties);
+        return;
+      case PacketType.PUBREC:
+        acknowledgements.onPubrec(this, packet);
+        return;
+      case PacketType.PUBREL:
+        acknowledgements.onPubrel(this, packet);
+        return;
+      case PacketType.PUBCOMP:
+        acknowledgements.onPubcomp(this, packet);
+        return;
+      case PacketType.SUBSCRIBE:
+        onSubscribe(this, packet);
+        return;
+      case PacketType.UNSUBSCRIBE:
+        onUnsubscribe(this, packet);
+        return;
+      case PacketType.PINGREQ: {
+        // [MQTT-3.12.4-1]
+        const at = this.output.reserve(2);
+        this.output.bytes[at] = PacketType.PINGRESP << 4;
+        this.output.bytes[at + 1] = 0;
+        return;
+      }
+      case PacketType.DISCONNECT: {
+        const expiry = packet.properties.sessionExpiryIntervalS;
+        if (expiry !== null && this.session !== null) {
+          // [MQTT-3.1.2-23] [MQTT-3.14.2-2]: zero cannot be turned into something else.
+          if (expiry !== 0 && this.session.expiryMs === 0) {
+            throw protocolError('DISCONNECT: the session expiry interval was 0 and cannot be raised');
+          }
+          this.vhost.setSessionExpiry(this.session, this.adapter.sessionExpiryMs(expiry));
+        }
+        // [MQTT-3.14.4-3]: a normal end discards the will; 0x04 asks for it.
+        this.leave(packet.reasonCode !== ReasonCode.SUCCESS, null);
+        return;
+      }
+      case PacketType.AUTH:
+        throw protocolError('AUTH came without an authentication method');
+      default:
+        throw protocolError(`${PACKET_NAMES[packet.type]} came from a client`);
+    }
+  }
+
+  private tooLarge(first: number, size: number): ProtocolError {
+    const max = this.frameBytesMax;
+    const setting = this.state === ConnectionState.Connected ? 'mqtt.maximumPacketSize' : 'connection.preAuthBytesMax';
+    const name = PACKET_NAMES[first >>> 4]!;
+    // [MQTT-3.2.2-15]
+    return new ProtocolError('packet-too-large', ReasonCode.PACKET_TOO_LARGE, `${name} of ${size} bytes; ${setting} allows ${max}`);
+  }
+
+  // ---- routes
+
+  /** The route of a topic name in bytes, resolved. Throws for an invalid topic. */
+  findRoute(bytes: Uint8Array, start: number, end: number): Route {
+    const routes = this.routes!;
+    let route = routes.lookup(bytes, start, end);
+    if (route === null) {
+      route = this.adapter.makeRoute(bytes, start, end);
+      routes.insert(route);
+    }
+    if (route.generation !== this.vhost.generation) this.resolve(route);
+    this.publishing.route = route;
+    return route;
+  }
+
+  private resolve(route: Route): void {
+    // What was gathered belongs to the bindings as they were.
+    this.publishing.flush();
+    this.adapter.resolve(this.vhost, route, this.principal!, this.clientId);
+    if (!route.allowed) {
+      this.counters.refusedUnauthorized++;
+      this.adapter.logger.warn(this.logFields(), `publish refused: ${route.refusal}`);
+    }
+  }
+
+  // ---- Publisher, SessionLink
+
+  onDurable(position: number): void {
+    this.confirms.release(position, this);
+    if (this.confirms.empty) this.adapter.broker.awaitsNoMore(this);
+  }
+
+  onConfirm(what: number, extra: object | null): void {
+    acknowledgements.writeConfirm(this, what, extra);
+  }
+
+  onLogFailed(): void {
+    this.confirms.clear();
+    this.close(ReasonCode.UNSPECIFIED_ERROR, 'the log has failed');
+  }
+
+  pause(): void {
+    this.transport.pause();
+  }
+
+  resume(): void {
+    this.transport.resume();
+  }
+
+  directTarget(options: DeliveryOptions): DirectTarget {
+    let target = this.targets.get(options);
+    if (target === undefined) {
+      target = new MqttTarget(this.adapter.classes.get(this.wire, options), this);
+      this.targets.set(options, target);
+    }
+    return target;
+  }
+
+  onTakenOver(): void {
+    // [MQTT-3.1.4-3]
+    this.close(ReasonCode.SESSION_TAKEN_OVER, 'another connection uses the client id');
+  }
+
+  // ---- queues
+
+  /** One delivery came back: room for another. */
+  giveCredit(): void {
+    this.client!.credit.available++;
+    this.pumpWanted = true;
+  }
+
+  /** A delivery was settled without having been sent; called while a queue is delivering, so it is done at the end of the turn. */
+  settleLater(packetId: number): void {
+    if (this.settles.length === 0) this.adapter.atEndOfTurn(() => this.settleNow());
+    this.settles.push(packetId);
+  }
+
+  private settleNow(): void {
+    const { client } = this;
+    if (client === null) return;
+    for (const id of this.settles.splice(0)) {
+      const queue = client.window.queueOf(id);
+      const tag = client.window.tagOf(id);
+      client.window.remove(id);
+      client.credit.available++;
+      queue.settle(tag, Outcome.Accepted);
+    }
+    this.pumpQueues();
+  }
+
+  /** After a queue has delivered: a peer that does not keep up gets no more for now. */
+  holdIfSlow(): void {
+    if (this.output.unsentBytes < HOLD_BYTES || this.client === null) return;
+    this.heldCredit += this.client.credit.available;
+    this.client.credit.available = 0;
+    // Nothing congested, nothing will drain: the flush of this turn decides, and a drain or the next acknowledgement frees it.
+    if (!this.output.congested) this.adapter.atEndOfTurn(() => this.releaseIfSent());
+  }
+
+  private releaseIfSent(): void {
+    this.output.flush();
+    if (!this.output.congested) this.onDrain();
+  }
+
+  pumpQueues(): void {
+    this.pumpWanted = false;
+    const { session } = this;
+    if (session === null) return;
+    session.queue?.pump();
+    for (const subscription of session.subscriptions.values()) subscription.queue?.pump();
+  }
+
+  // ---- sending
+
+  send(packet: Packet): void {
+    const asked = this.requestProblemInformation ? packet : withoutProblemInformation(packet);
+    const fitting = trimToMaximum(asked, this.version, Number.isFinite(this.packetBytesMax) ? this.packetBytesMax : null);
+    if (fitting === null) return;
+    const size = packetLength(fitting, this.version);
+    if (size > 16_384) {
+      const bytes = Buffer.allocUnsafeSlow(size);
+      encodePacket(fitting, this.version, bytes, 0);
+      this.output.appendOwned(bytes);
+      return;
+    }
+    const at = this.output.reserve(size);
+    encodePacket(fitting, this.version, this.output.bytes, at);
+  }
+
+  /** Sends DISCONNECT where the version has one for it, and ends. The will is published. */
+  close(reasonCode: number, why: string): void {
+    if (this.state === ConnectionState.Closed) return;
+    if (this.version === ProtocolVersion.V5 && this.state === ConnectionState.Connected) {
+      this.send(disconnect(reasonCode, properties({ reasonString: why })));
+    }
+    this.adapter.logger.info({ ...this.logFields(), reasonCode }, `connection closed: ${why}`);
+    this.leave(true, null);
+  }
+
+  /** The authentication has been answered, or something else it waited for: go on with what has arrived. */
+  goOn(): void {
+    if (this.state === ConnectionState.Closed) return;
+    try {
+      this.joiner.retry();
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+
+  onError(error: unknown): void {
+    this.publishing.drop();
+    if (error instanceof BrokerError) {
+      this.close(acknowledgements.reasonOfBrokerError(error), error.message);
+      return;
+    }
+    // Ours: not to be hidden.
+    if (!(error instanceof ProtocolError)) throw error;
+    this.counters.protocolErrors++;
+    this.adapter.logger.warn({ ...this.logFields(), code: error.code, reasonCode: error.reason }, `protocol error: ${error.message}`);
+    if (this.state === ConnectionState.AwaitConnect) this.adapter.refuse(this, error.reason, error.message);
+    else if (this.version === ProtocolVersion.V5 && this.state === ConnectionState.Connected) {
+      // [MQTT-4.13.1-1] [MQTT-4.13.2-1]
+      this.send(disconnect(error.reason, properties({ reasonString: error.message })));
+    }
+    this.leave(true, error);
+  }
+
+  /** Ends the connection: the session is detached, the will published if asked for, the stream ended. Safe to call again. */
+  leave(withWill: boolean, _error: Error | null): void {
+    if (this.state === ConnectionState.Closed) return;
+    const wasConnected = this.state === ConnectionState.Connected;
+    this.state = ConnectionState.Closed;
+    this.publishing.drop();
+    this.replay?.stop();
+    this.adapter.forget(this);
+    const { session, client, will } = this;
+    this.session = null;
+    this.client = null;
+    this.will = null;
+    if (client !== null && client.connection === this) {
+      client.connection = null;
+      client.credit.available = 0;
+    }
+    this.transport.end();
+    if (wasConnected && session !== null) {
+      const owns = session.link === this;
+      if (owns) this.adapter.leaveQueues(session);
+      if (withWill && will !== null) publishWill(this.adapter, this.vhost, session, will);
+      if (owns) this.vhost.detachSession(session);
+    }
+    this.adapter.broker.forgetPublisher(this);
+    this.adapter.broker.onOutputDrained();
+  }
+
+  logFields(): LogFields {
+    const { peer, listener } = this.transport;
+    return { listener, peer: `${peer.address}:${peer.port}`, clientId: this.clientId };
+  }
+}

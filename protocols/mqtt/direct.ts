@@ -1,0 +1,125 @@
+// Deliveries at most once: a class of targets that want the same bytes, and the target of one connection. A run is brought into the class's form once and appended to each
+// target's output as a block; nothing is kept.
+import type { DeliveryClass, DeliveryOptions, DirectTarget } from '../../src/core/delivery.ts';
+import type { Counters } from '../../src/core/counters.ts';
+import type { Run, WireForm } from '../../src/core/run.ts';
+import type { Output } from '../../src/io/output.ts';
+import { dressedFrame, RETAIN_FLAG, MQTT_CODEC, wireForm, type WireVersion } from './publish-form.ts';
+
+/** What a direct delivery needs of a connection. */
+export interface DirectReceiver {
+  readonly output: Output;
+  /** The client's Maximum Packet Size; nothing larger is sent [MQTT-3.1.2-24]. */
+  readonly packetBytesMax: number;
+  readonly counters: Counters;
+}
+
+/** With this much unsent, a client is too slow for messages that may be lost: they are dropped and counted. */
+export const SLOW_BYTES = 16 * 1024 * 1024;
+
+/** To at least so many targets, a block of at least so many bytes goes by reference instead of being copied into each output. */
+const SHARED_TARGETS_MIN = 2;
+const SHARED_BYTES_MIN = 16 * 1024;
+
+export class MqttTarget implements DirectTarget {
+  readonly deliveryClass: MqttClass;
+  readonly receiver: DirectReceiver;
+
+  constructor(deliveryClass: MqttClass, receiver: DirectReceiver) {
+    this.deliveryClass = deliveryClass;
+    this.receiver = receiver;
+  }
+
+  get congested(): boolean {
+    return this.receiver.output.congested;
+  }
+}
+
+export class MqttClass implements DeliveryClass {
+  private readonly version: WireVersion;
+  private readonly options: DeliveryOptions;
+
+  constructor(version: WireVersion, options: DeliveryOptions) {
+    this.version = version;
+    this.options = options;
+  }
+
+  deliver(run: Run, targets: readonly DirectTarget[]): number {
+    const form = this.form(run);
+    const { bytes, start, end } = form;
+    const shared =
+      end - start >= SHARED_BYTES_MIN && targets.length >= SHARED_TARGETS_MIN ? Buffer.from(bytes.subarray(start, end)) : null;
+    let open = 0;
+    for (let i = 0; i < targets.length; i++) {
+      const { receiver } = targets[i] as MqttTarget;
+      const { output } = receiver;
+      if (output.unsentBytes > SLOW_BYTES) {
+        receiver.counters.droppedSlowConsumer += run.count;
+        continue;
+      }
+      if (run.frameBytesMax + FORM_BYTES_ADDED > receiver.packetBytesMax) this.deliverFitting(run, form, receiver);
+      else {
+        if (shared !== null) output.appendOwned(shared);
+        else output.append(bytes, start, end);
+        receiver.counters.messagesDelivered += run.count;
+      }
+      if (!output.congested) open++;
+    }
+    return open;
+  }
+
+  /** Frame by frame, leaving out what is too large for this client. */
+  private deliverFitting(run: Run, form: WireForm, receiver: DirectReceiver): void {
+    for (let i = 0; i < run.count; i++) {
+      const start = form.start + (form.offsets === null ? 0 : form.offsets[i]!);
+      const end = form.offsets === null ? form.end : form.start + form.offsets[i + 1]!;
+      if (end - start > receiver.packetBytesMax) receiver.counters.droppedTooLarge++;
+      else {
+        receiver.output.append(form.bytes, start, end);
+        receiver.counters.messagesDelivered++;
+      }
+    }
+  }
+
+  private form(run: Run): WireForm {
+    const { subscriptionIdentifiers, retainAsPublished } = this.options;
+    const identifiers = this.version === 5 ? subscriptionIdentifiers : null;
+    const retain = retainAsPublished && isRetain(run);
+    if (identifiers === null && !retain) return wireForm(run, this.version, false);
+    const frames: Uint8Array[] = [];
+    const offsets = new Uint32Array(run.count + 1);
+    for (let i = 0; i < run.count; i++) {
+      const dressing = { qos: 0, retain, dup: false, packetId: 0, subscriptionIdentifiers: identifiers, deliveryCount: 0, nowMs: run.receivedAtMs } as const;
+      const frame = dressedFrame(run, i, this.version, dressing);
+      frames.push(frame);
+      offsets[i + 1] = offsets[i]! + frame.length;
+    }
+    return { bytes: Buffer.concat(frames), start: 0, end: offsets[run.count]!, offsets };
+  }
+}
+
+/** What a change of form may add to a frame. */
+const FORM_BYTES_ADDED = 4;
+
+export function isRetain(run: Run): boolean {
+  return run.codec === MQTT_CODEC ? (run.bytes[run.start]! & RETAIN_FLAG) !== 0 : run.message(0).retain;
+}
+
+/** One class per version and options, so that equal ones are the same object. */
+export class MqttClasses {
+  private readonly byVersion = { 4: new Map<DeliveryOptions, MqttClass>(), 5: new Map<DeliveryOptions, MqttClass>() };
+
+  get(version: WireVersion, options: DeliveryOptions): MqttClass {
+    const classes = this.byVersion[version];
+    let found = classes.get(options);
+    if (found === undefined) {
+      // Identifiers come from peers: the table is bounded, beyond it classes are merely not shared.
+      if (classes.size >= CLASSES_MAX) classes.clear();
+      found = new MqttClass(version, options);
+      classes.set(options, found);
+    }
+    return found;
+  }
+}
+
+const CLASSES_MAX = 10_000;

@@ -1,0 +1,178 @@
+// How a client takes messages from a queue: its session's own, a shared subscription's, or a named one. Sends a run as one block with packet ids patched in where the forms agree,
+// message by message where a message needs dressing (expiry, retain, identifiers, redelivery).
+import type { Consumer, Credit } from '../../src/core/consumer.ts';
+import type { DeliveryOptions } from '../../src/core/delivery.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import type { Run } from '../../src/core/run.ts';
+import { SLOT_BYTES } from '../../src/io/output.ts';
+import type { ClientState } from './client-state.ts';
+import type { Connection } from './connection.ts';
+import { isRetain } from './direct.ts';
+import { InflightState } from './inflight-window.ts';
+import type { Qos } from './packet.ts';
+import { dressedFrame, packetIdOffset, PUBLISH_BYTE, wireForm } from './publish-form.ts';
+
+abstract class MqttConsumer implements Consumer {
+  readonly credit: Credit;
+  protected readonly client: ClientState;
+
+  constructor(client: ClientState) {
+    this.client = client;
+    this.credit = client.credit;
+  }
+
+  protected abstract qosFor(run: Run, options: DeliveryOptions): Qos;
+  protected abstract identifiersFor(options: DeliveryOptions): readonly number[] | null;
+
+  onCancelled(_queue: Queue): void {
+    // Deliveries in flight end with the client's acknowledgement, which then finds no message to settle; nothing else refers to the queue.
+  }
+
+  deliver(
+    queue: Queue,
+    run: Run,
+    index: number,
+    count: number,
+    firstTag: number,
+    deliveryCount: number,
+    options: DeliveryOptions,
+  ): boolean {
+    const connection = this.client.connection!;
+    const qos = this.qosFor(run, options);
+    const identifiers = connection.wire === 5 ? this.identifiersFor(options) : null;
+    const retain = options.retainAsPublished && isRetain(run);
+    const expires = connection.wire === 5 && run.expiresAtMs !== 0;
+    if (
+      retain ||
+      identifiers !== null ||
+      expires ||
+      deliveryCount > 0 ||
+      run.frameBytesMax + DRESSING_BYTES_MAX > connection.packetBytesMax
+    ) {
+      for (let i = 0; i < count; i++) {
+        this.sendDressed(connection, queue, run, index + i, firstTag + i, qos, retain, identifiers, deliveryCount);
+      }
+    } else {
+      sendBlock(this.client, connection, queue, run, index, count, firstTag, qos);
+    }
+    connection.counters.messagesDelivered += count;
+    return qos === 0;
+  }
+
+  private sendDressed(
+    connection: Connection,
+    queue: Queue,
+    run: Run,
+    index: number,
+    tag: number,
+    qos: Qos,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | null,
+    deliveryCount: number,
+  ): void {
+    const state = qos === 2 ? InflightState.AwaitPubrec : InflightState.AwaitPuback;
+    const packetId = qos === 0 ? 0 : this.client.window.add(queue, tag, state);
+    const frame = dressedFrame(run, index, connection.wire, {
+      qos,
+      retain,
+      dup: false,
+      packetId,
+      subscriptionIdentifiers,
+      deliveryCount,
+      nowMs: connection.nowMs,
+    });
+    if (frame.length > connection.packetBytesMax) {
+      // [MQTT-3.1.2-25]: as if it had been sent and acknowledged.
+      connection.counters.droppedTooLarge++;
+      if (packetId !== 0) connection.settleLater(packetId);
+      return;
+    }
+    connection.output.appendOwned(frame);
+  }
+}
+
+/** Takes from the session's own queue: the smaller of what publisher and subscription ask for. */
+export class OwnConsumer extends MqttConsumer {
+  protected qosFor(run: Run, options: DeliveryOptions): Qos {
+    return run.guarantee < options.guarantee ? run.guarantee : options.guarantee;
+  }
+
+  protected identifiersFor(options: DeliveryOptions): readonly number[] | null {
+    return options.subscriptionIdentifiers;
+  }
+}
+
+/** Takes from the queue of a shared subscription: as an ordinary subscription, but with the subscription's own options. */
+export class SharedConsumer extends MqttConsumer {
+  protected readonly qos: Qos;
+  private readonly identifiers: readonly number[] | null;
+
+  constructor(client: ClientState, qos: Qos, subscriptionIdentifier: number) {
+    super(client);
+    this.qos = qos;
+    this.identifiers = subscriptionIdentifier === 0 ? null : [subscriptionIdentifier];
+  }
+
+  protected qosFor(run: Run, _options: DeliveryOptions): Qos {
+    return run.guarantee < this.qos ? run.guarantee : this.qos;
+  }
+
+  protected identifiersFor(_options: DeliveryOptions): readonly number[] | null {
+    return this.identifiers;
+  }
+}
+
+/** Takes from a named queue: what is in it has left its publisher's guarantee behind, the consumer's QoS decides how it is handed over. */
+export class WorkConsumer extends SharedConsumer {
+  protected override qosFor(_run: Run, _options: DeliveryOptions): Qos {
+    return this.qos;
+  }
+}
+
+/** Room for what dressing and forms may add to a frame as received: identifiers, expiry, packet id. */
+const DRESSING_BYTES_MAX = 16;
+
+/** Messages [index, index + count) of a run as one block; the packet ids are patched into the copy. */
+function sendBlock(
+  client: ClientState,
+  connection: Connection,
+  queue: Queue,
+  run: Run,
+  index: number,
+  count: number,
+  firstTag: number,
+  qos: Qos,
+): void {
+  const form = wireForm(run, connection.wire, qos > 0);
+  const { offsets } = form;
+  const base = offsets === null ? 0 : offsets[index]!;
+  const from = form.start + base;
+  const to = offsets === null ? form.end : form.start + offsets[index + count]!;
+  const { output } = connection;
+  if (qos === 0) {
+    output.append(form.bytes, from, to);
+    return;
+  }
+  const size = to - from;
+  let bytes: Buffer;
+  let at = 0;
+  if (size <= SLOT_BYTES) {
+    at = output.reserve(size);
+    bytes = output.bytes;
+  } else {
+    bytes = Buffer.allocUnsafeSlow(size);
+  }
+  bytes.set(form.bytes.subarray(from, to), at);
+  const first = PUBLISH_BYTE | (qos << 1);
+  const state = qos === 2 ? InflightState.AwaitPubrec : InflightState.AwaitPuback;
+  const { window } = client;
+  for (let i = 0; i < count; i++) {
+    const frame = at + (offsets === null ? 0 : offsets[index + i]! - base);
+    const id = window.add(queue, firstTag + i, state);
+    bytes[frame] = first;
+    const place = packetIdOffset(bytes, frame);
+    bytes[place] = id >>> 8;
+    bytes[place + 1] = id;
+  }
+  if (size > SLOT_BYTES) output.appendOwned(bytes);
+}

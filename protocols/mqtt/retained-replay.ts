@@ -1,0 +1,105 @@
+// Retained messages on their way to a new subscription: walked in slices, so that a million of them neither stall the other clients nor fill this one's output.
+import type { DeliveryOptions } from '../../src/core/delivery.ts';
+import { deliveryOptions } from '../../src/core/delivery.ts';
+import type { Guarantee } from '../../src/core/guarantee.ts';
+import type { RetainedEntry, RetainedWalk } from '../../src/core/retained.ts';
+import { Action } from '../../src/core/authorizer.ts';
+import type { Connection } from './connection.ts';
+import { dressedFrame } from './publish-form.ts';
+
+/** Entries looked at in one go: about a millisecond. */
+const SLICE = 256;
+/** More unsent bytes than this, and the rest waits for the next turn. */
+const OUTPUT_BYTES_MAX = 256 * 1024;
+/** More messages waiting in the session's queue than this, and the rest waits. */
+const QUEUED_MAX = 1024;
+
+interface Item {
+  readonly walk: RetainedWalk;
+  readonly options: DeliveryOptions;
+}
+
+export class RetainedReplay {
+  private readonly connection: Connection;
+  private readonly items: Item[] = [];
+  private readonly slice: RetainedEntry[] = [];
+  private scheduled = false;
+  private stopped = false;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  /** A subscription that asks for retained messages; they go with RETAIN set [MQTT-3.3.1-8]. */
+  add(walk: RetainedWalk, guarantee: Guarantee, subscriptionIdentifier: number): void {
+    const identifiers = subscriptionIdentifier === 0 ? null : [subscriptionIdentifier];
+    this.items.push({ walk, options: deliveryOptions(guarantee, true, identifiers) });
+    this.schedule();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.items.length = 0;
+  }
+
+  /** Goes on as far as the client can take it. */
+  go(): void {
+    const { connection } = this;
+    const { output } = connection;
+    while (!this.stopped && this.items.length > 0) {
+      if (output.unsentBytes > OUTPUT_BYTES_MAX || (connection.session?.queue?.readyCount ?? 0) > QUEUED_MAX) {
+        // A congested output says when it has drained; otherwise the next turn will do.
+        if (!output.congested) this.schedule();
+        return;
+      }
+      const item = this.items[0]!;
+      this.slice.length = 0;
+      const done = item.walk.next(SLICE, this.slice, connection.nowMs);
+      for (const entry of this.slice) this.deliver(entry, item.options);
+      if (done) this.items.shift();
+      if (this.items.length > 0) {
+        this.schedule();
+        return;
+      }
+    }
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.connection.adapter.nextTurn(() => {
+      this.scheduled = false;
+      this.go();
+    });
+  }
+
+  private deliver(entry: RetainedEntry, options: DeliveryOptions): void {
+    const { connection } = this;
+    const { run } = entry;
+    const principal = connection.principal!;
+    if (principal.policy !== null) {
+      const resource = { vhost: connection.vhost.name, kind: 'topic', name: entry.path, key: entry.path } as const;
+      if (!connection.adapter.broker.authorizer.allows(principal, connection.clientId, Action.Subscribe, resource)) return;
+    }
+    const qos = run.guarantee < options.guarantee ? run.guarantee : options.guarantee;
+    if (qos > 0 && connection.session?.queue != null) {
+      connection.session.queue.deliver(run, options, 0, false);
+      return;
+    }
+    const frame = dressedFrame(run, 0, connection.wire, {
+      qos: 0,
+      retain: true,
+      dup: false,
+      packetId: 0,
+      subscriptionIdentifiers: connection.wire === 5 ? options.subscriptionIdentifiers : null,
+      deliveryCount: 0,
+      nowMs: connection.nowMs,
+    });
+    if (frame.length > connection.packetBytesMax) {
+      connection.counters.droppedTooLarge++;
+      return;
+    }
+    connection.output.appendOwned(frame);
+    connection.counters.messagesDelivered++;
+  }
+}
