@@ -5,7 +5,7 @@
 //   frameStart                           bodyStart      bodyEnd   frameEnd
 //   │ SEND \n destination:/topic/a \n \n │ body …       │ NUL \n \n│ next frame
 //
-// A scan that ended INCOMPLETE is continued by the next one (the frame may lie elsewhere by then), so that a frame that comes byte by byte costs as much
+// Lines that are the same as in the frame before are not scanned again (last-headers.ts). A scan that ended INCOMPLETE is continued by the next one (the frame may lie elsewhere by then), so that a frame that comes byte by byte costs as much
 // as one that comes whole.
 //
 // More is accepted than the grammar allows where real clients need it: CR LF ends a line in every version; a colon in a value need not be escaped;
@@ -16,6 +16,7 @@ import { quoted, type StompErrorCode, stompError } from './errors.ts';
 import { COMMAND_NAMES, Command, type CommandName, Frame, isNeverEscaped, mayHaveBody, Version } from './frame.ts';
 import { HeaderFlag, HeaderIndex } from './header-index.ts';
 import { Header } from './headers.ts';
+import { LastHeaders } from './last-headers.ts';
 
 /** What scan() has found at the position it was given. */
 export const Scan = {
@@ -88,7 +89,7 @@ const Stage = {
   BODY_BY_NUL: 3,
 } as const;
 
-/** Up to here a loop finds the NUL sooner than a call of indexOf. */
+/** Up to here a loop finds the NUL sooner than indexOf on a part of the bytes. */
 const NUL_LOOP_BYTES = 160;
 
 export class FrameScanner {
@@ -110,11 +111,18 @@ export class FrameScanner {
 
   private stage: number = Stage.START;
   private neverEscaped = false;
+  private readonly last = new LastHeaders();
+  /** How last was scanned: the same bytes mean the same only under the same rules. */
+  private lastVersion: Version = Version.V1_0;
+  private lastLimits: FrameLimits;
+  /** How many bytes from the frame's first are the same as in last. */
+  private common = 0;
   private lineStart = 0;
   private searchedTo = 0;
 
   constructor(limits: FrameLimits = DEFAULT_FRAME_LIMITS) {
     this.limits = limits;
+    this.lastLimits = limits;
   }
 
   /**
@@ -124,22 +132,33 @@ export class FrameScanner {
   scan(bytes: Uint8Array, pos: number, end: number): Scan {
     this.headers.bytes = bytes;
     if (this.stage !== Stage.START) return this.resume(bytes, pos, end);
-    this.headers.clear();
-    this.command = Command.NONE;
-    this.contentLength = -1;
     this.frameStart = pos;
     if (pos < end) {
       const first = bytes[pos]!;
       if (first === LF || first === CR) return this.scanLineEnds(bytes, pos, end);
     }
+    const sameRules = this.version === this.lastVersion && this.limits === this.lastLimits;
+    this.common = sameRules && this.last.length > 0 ? this.last.common(bytes, pos, end) : 0;
+    this.headers.base = pos;
+    if (this.common > 0 && this.common === this.last.length) {
+      this.bodyStart = pos + this.common;
+      return this.contentLength < 0 ? this.findBodyEnd(bytes, end) : this.scanBodyByLength(bytes, end);
+    }
+    // What is remembered counts again once these headers are read to their end.
+    this.last.length = 0;
+    this.contentLength = -1;
+    const kept = this.headers.keep(this.common);
+    if (kept > 0) return this.scanHeaders(bytes, pos + kept, end);
+    this.command = Command.NONE;
     return this.scanCommand(bytes, pos, end);
   }
 
   /** Forgets an incomplete frame, and the bytes of the latest one. */
   reset(): void {
     this.stage = Stage.START;
-    this.headers.release();
     this.command = Command.NONE;
+    this.headers.release();
+    this.last.release();
   }
 
   /** The latest frame as an object of its own, all headers in order, repeated ones too. */
@@ -147,7 +166,7 @@ export class FrameScanner {
     const headers = this.headers;
     const entries: string[] = [];
     for (let i = 0; i < headers.count; i++) entries.push(headers.nameAt(i), headers.valueAt(i));
-    const body = headers.bytes.slice(this.bodyStart, this.bodyEnd);
+    const body = new Uint8Array(headers.bytes.subarray(this.bodyStart, this.bodyEnd));
     return new Frame(COMMAND_NAMES[this.command] as CommandName, entries, body);
   }
 
@@ -167,12 +186,12 @@ export class FrameScanner {
       return this.awaitLine(bytes, this.lineStart, end);
     }
     if (this.stage === Stage.BODY_BY_LENGTH) return this.scanBodyByLength(bytes, end);
-    return this.scanBodyByNul(bytes, this.searchedTo, end);
+    return this.findMoreBody(bytes, end);
   }
 
   private moveTo(pos: number): void {
     const by = pos - this.frameStart;
-    this.headers.move(by);
+    this.headers.base = pos;
     this.frameStart += by;
     this.lineStart += by;
     this.searchedTo += by;
@@ -182,7 +201,10 @@ export class FrameScanner {
   private scanLineEnds(bytes: Uint8Array, pos: number, end: number): Scan {
     const after = skipLineEnds(bytes, pos, end);
     if (after === pos) {
-      if (end - pos > 1) this.fail('line-end-invalid', 'a CR between frames is not followed by LF');
+      if (end - pos > 1) {
+        this.headers.clear();
+        this.fail('line-end-invalid', 'a CR between frames is not followed by LF');
+      }
       this.bytesNeeded = 2;
       return Scan.INCOMPLETE;
     }
@@ -313,11 +335,16 @@ export class FrameScanner {
     const headers = this.headers;
     // From 1.1 on spaces are part of the value; a frame that opens a connection says itself whether it is of 1.0.
     if (this.version === Version.V1_0 && !this.opensNewer()) headers.trimValues();
+    // What opens a connection comes once, and has a password in it.
+    if (!this.neverEscaped) this.last.remember(bytes, this.frameStart, bodyStart - this.frameStart, this.common);
+    this.lastVersion = this.version;
+    this.lastLimits = this.limits;
+    headers.generation++;
     const { frameBytesMax, bodyBytesMax } = this.limits;
     const index = headers.find(Header['content-length']);
     if (index < 0) {
       if (bodyStart - this.frameStart >= frameBytesMax) this.failFrame();
-      return this.scanBodyByNul(bytes, bodyStart, end);
+      return this.findBodyEnd(bytes, end);
     }
     const length = headers.decimalAt(index);
     if (length < 0) {
@@ -347,16 +374,28 @@ export class FrameScanner {
     return this.finish(bytes, bodyEnd, end);
   }
 
-  /** STOMP 1.2 "Body": without content-length the body ends at the first NUL. */
-  private scanBodyByNul(bytes: Uint8Array, from: number, end: number): Scan {
-    const { frameBytesMax, bodyBytesMax } = this.limits;
-    const near = end - from < NUL_LOOP_BYTES ? end : from + NUL_LOOP_BYTES;
+  /** STOMP 1.2 "Header content-length": without it the body ends at the first NUL. */
+  private findBodyEnd(bytes: Uint8Array, end: number): Scan {
+    // May look further than `end`, at old bytes; it is still the fastest way, and it is taken once per frame.
+    const found = this.headers.buffer().indexOf(NUL, this.bodyStart);
+    return this.scanBodyByNul(bytes, found < 0 || found > end ? end : found, end);
+  }
+
+  private findMoreBody(bytes: Uint8Array, end: number): Scan {
+    const from = this.searchedTo;
+    const near = Math.min(end, from + NUL_LOOP_BYTES);
     let p = from;
     while (p < near && bytes[p] !== NUL) p++;
     if (p === near && near < end) {
       const found = bytes.subarray(near, end).indexOf(NUL);
       p = found < 0 ? end : near + found;
     }
+    return this.scanBodyByNul(bytes, p, end);
+  }
+
+  /** The body ends at p, or at `end` no NUL has been found yet. */
+  private scanBodyByNul(bytes: Uint8Array, p: number, end: number): Scan {
+    const { frameBytesMax, bodyBytesMax } = this.limits;
     if (p - this.bodyStart > bodyBytesMax) this.failBody();
     if (p - this.frameStart >= frameBytesMax) this.failFrame();
     if (p === end) {
@@ -432,6 +471,7 @@ export class FrameScanner {
 
   private fail(code: StompErrorCode, detail: string): never {
     this.stage = Stage.START;
+    this.last.length = 0;
     throw stompError(code, detail);
   }
 }

@@ -2,9 +2,10 @@
 // names the broker knows, by index for all of them. Makes a string only when asked for one. Relies on the scanner for UTF-8 and escapes being valid, and
 // on its owner to ask only while the bytes are still there.
 //
-//   destination : /topic/a \n      offsets, four Uint32 per header
-//   └ nameStart └ nameEnd  └ valueEnd
-//                 └ valueStart
+//   base
+//   SEND \n destination : /topic/a \n      four Uint32 per header, counted from base, so that a frame that lies elsewhere needs nothing but a new base
+//           └ nameStart └ nameEnd  └ valueEnd
+//                         └ valueStart
 import { quoted, stompError } from './errors.ts';
 import { HEADER_NAMES, HEADER_NUMBERS, headerNumber } from './headers.ts';
 
@@ -31,8 +32,16 @@ const ROOM_AT_FIRST = 16;
 export class HeaderIndex {
   /** Headers so far; indices count from 0 in the order of the frame. */
   count = 0;
-  /** What the offsets refer to; set by the scanner. */
+  /** Where the frame is; set by the scanner. */
   bytes: Uint8Array = EMPTY;
+  base = 0;
+  /**
+   * Another one for every frame whose command, headers or version differ in any byte from those of the frame before. While
+   * it stays the same, everything that was derived from the headers still holds.
+   */
+  generation = 0;
+  /** The bytes that view is a view of. */
+  private viewed: Uint8Array = EMPTY;
   private view: Buffer = EMPTY;
   private offsets = new Uint32Array(ROOM_AT_FIRST * 4);
   private numbers = new Uint8Array(ROOM_AT_FIRST);
@@ -71,8 +80,8 @@ export class HeaderIndex {
   is(number: number, text: string): boolean {
     const index = this.slots[number]!;
     if (index < 0) return false;
-    const start = this.offsets[index * 4 + 2]!;
-    if (this.offsets[index * 4 + 3]! - start !== text.length) return false;
+    const start = this.valueStart(index);
+    if (this.valueEnd(index) - start !== text.length) return false;
     for (let i = 0; i < text.length; i++) {
       if (this.bytes[start + i] !== text.charCodeAt(i)) return false;
     }
@@ -90,19 +99,19 @@ export class HeaderIndex {
   }
 
   nameStart(index: number): number {
-    return this.offsets[index * 4]!;
+    return this.base + this.offsets[index * 4]!;
   }
 
   nameEnd(index: number): number {
-    return this.offsets[index * 4 + 1]!;
+    return this.base + this.offsets[index * 4 + 1]!;
   }
 
   valueStart(index: number): number {
-    return this.offsets[index * 4 + 2]!;
+    return this.base + this.offsets[index * 4 + 2]!;
   }
 
   valueEnd(index: number): number {
-    return this.offsets[index * 4 + 3]!;
+    return this.base + this.offsets[index * 4 + 3]!;
   }
 
   nameAt(index: number): string {
@@ -126,7 +135,7 @@ export class HeaderIndex {
       if (digit < 0 || digit > 9) return -1;
       value = value * 10 + digit;
     }
-    return value < 2 ** 53 ? value : 2 ** 53;
+    return Math.min(value, 2 ** 53);
   }
 
   /** Whether an earlier header of the frame has the same name, so that this one does not count. */
@@ -158,14 +167,25 @@ export class HeaderIndex {
 
   /** Writes the header as a line, its bytes as they came, to out[at…]; returns the offset after it. */
   copyLine(index: number, out: Uint8Array, at: number): number {
-    const i = index * 4;
-    const { bytes, offsets } = this;
+    const bytes = this.bytes;
+    const nameEnd = this.nameEnd(index);
+    const valueEnd = this.valueEnd(index);
     let to = at;
-    for (let from = offsets[i]!; from < offsets[i + 1]!; from++) out[to++] = bytes[from]!;
+    for (let from = this.nameStart(index); from < nameEnd; from++) out[to++] = bytes[from]!;
     out[to++] = COLON;
-    for (let from = offsets[i + 2]!; from < offsets[i + 3]!; from++) out[to++] = bytes[from]!;
+    for (let from = this.valueStart(index); from < valueEnd; from++) out[to++] = bytes[from]!;
     out[to++] = LF;
     return to;
+  }
+
+  /** The bytes as a Buffer, which has faster ways to search and to make strings. */
+  buffer(): Buffer {
+    const bytes = this.bytes;
+    if (this.viewed !== bytes) {
+      this.view = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      this.viewed = bytes;
+    }
+    return this.view;
   }
 
   // For the scanner.
@@ -179,6 +199,7 @@ export class HeaderIndex {
   release(): void {
     this.clear();
     this.bytes = EMPTY;
+    this.viewed = EMPTY;
     this.view = EMPTY;
   }
 
@@ -188,10 +209,11 @@ export class HeaderIndex {
     if (index === this.numbers.length) this.grow();
     const offsets = this.offsets;
     const i = index * 4;
-    offsets[i] = lineStart;
-    offsets[i + 1] = nameEnd;
-    offsets[i + 2] = nameEnd + 1;
-    offsets[i + 3] = lineEnd;
+    const base = this.base;
+    offsets[i] = lineStart - base;
+    offsets[i + 1] = nameEnd - base;
+    offsets[i + 2] = nameEnd + 1 - base;
+    offsets[i + 3] = lineEnd - base;
     const number = headerNumber(this.bytes, lineStart, nameEnd);
     this.numbers[index] = number;
     this.marks[index] = flags;
@@ -202,20 +224,33 @@ export class HeaderIndex {
     this.count = index + 1;
   }
 
-  /** The bytes lie elsewhere now, `by` further on. */
-  move(by: number): void {
-    const offsets = this.offsets;
-    for (let i = 0; i < this.count * 4; i++) offsets[i] = offsets[i]! + by;
+  /**
+   * Drops the headers that do not lie, with their line end, in the first `length` bytes of the frame. The last one is always
+   * dropped. Returns where the first line dropped starts, counted from base; 0 when no header is left.
+   */
+  keep(length: number): number {
+    let kept = this.count - 1;
+    while (kept > 0 && this.offsets[kept * 4]! > length) kept--;
+    if (kept <= 0) {
+      this.clear();
+      return 0;
+    }
+    for (let i = kept; i < this.count; i++) {
+      const number = this.numbers[i]!;
+      if (this.slots[number] === i) this.slots[number] = -1;
+    }
+    this.count = kept;
+    return this.offsets[kept * 4]!;
   }
 
   /** Takes the spaces around every value out of it. */
   trimValues(): void {
-    const { bytes, offsets } = this;
+    const { bytes, offsets, base } = this;
     for (let i = 2; i < this.count * 4; i += 4) {
       let start = offsets[i]!;
       let end = offsets[i + 1]!;
-      while (start < end && bytes[start] === SPACE) start++;
-      while (start < end && bytes[end - 1] === SPACE) end--;
+      while (start < end && bytes[base + start] === SPACE) start++;
+      while (start < end && bytes[base + end - 1] === SPACE) end--;
       offsets[i] = start;
       offsets[i + 1] = end;
     }
@@ -233,12 +268,7 @@ export class HeaderIndex {
   }
 
   private text(start: number, end: number, flags: number): string {
-    let view = this.view;
-    const bytes = this.bytes;
-    if (view.buffer !== bytes.buffer || view.byteOffset !== bytes.byteOffset || view.length !== bytes.length) {
-      view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-      this.view = view;
-    }
+    const view = this.buffer();
     if ((flags & (HeaderFlag.NON_ASCII | HeaderFlag.ESCAPED)) === 0) return view.toString('latin1', start, end);
     const text = view.toString('utf8', start, end);
     return (flags & HeaderFlag.ESCAPED) === 0 ? text : withoutEscapes(text);
