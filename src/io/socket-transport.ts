@@ -29,12 +29,9 @@ export interface TransportEnvironment {
   readonly congestedBytes: number;
 }
 
+const nothing = (): void => undefined;
 /** Handler of a stream nobody has taken over. */
-export const IGNORE: TransportHandler = {
-  onChunk() {},
-  onDrain() {},
-  onClosed() {},
-};
+export const IGNORE: TransportHandler = { onChunk: nothing, onDrain: nothing, onClosed: nothing };
 
 export function peerOf(address: string | undefined, port: number | undefined): Peer {
   return { address: address ?? '', port: port ?? 0, loopback: isLoopback(address ?? '') };

@@ -11,9 +11,9 @@ import { Turn } from '../../src/io/turn.ts';
 import { ManualClock } from './manual-clock.ts';
 import type { CarrierClient, TransportCarrier } from './transport-suite.ts';
 import { describeTransport } from './transport-suite.ts';
-import { turns, until } from './until.ts';
+import { nothing, turns, until } from './until.ts';
 
-const SILENT: ListenerLog = { info() {}, warn() {} };
+const SILENT: ListenerLog = { info: nothing, warn: nothing };
 
 function environmentOf(clock: ManualClock): TransportEnvironment {
   return { arena: new Arena(8), turn: new Turn(clock), clock, congestedBytes: 256 * 1024 };
@@ -33,7 +33,7 @@ class TcpClient implements CarrierClient {
     socket.on('close', () => {
       this.closed = true;
     });
-    socket.on('error', () => {});
+    socket.on('error', nothing);
   }
 
   send(bytes: Uint8Array): void {
@@ -134,8 +134,8 @@ describe('TCP listener', () => {
       (transport) => {
         transport.handler = {
           onChunk: (bytes, start) => seen.push({ own: bytes === environment.arena.bytes, start }),
-          onDrain() {},
-          onClosed() {},
+          onDrain: nothing,
+          onClosed: nothing,
         };
       },
       SILENT,
@@ -156,7 +156,7 @@ describe('TCP listener', () => {
       { name: 'stomp', host: '127.0.0.1', port },
       new ConnectionCount(1),
       SILENT,
-      () => {},
+      nothing,
     );
     const error = await listener.listen().then(
       () => null,
@@ -173,7 +173,7 @@ describe('TCP listener', () => {
       { name: 'http', host: '192.0.2.1', port: 0 },
       new ConnectionCount(1),
       SILENT,
-      () => {},
+      nothing,
     );
     await expect(listener.listen()).rejects.toMatchObject({ name: 'ListenError', code: 'EADDRNOTAVAIL' });
   });
@@ -192,7 +192,7 @@ describe('TCP listener', () => {
   test('connections over the limit are refused, counted and logged once in ten seconds', async () => {
     const clock = new ManualClock();
     const warnings: { fields: object; message: string }[] = [];
-    const log = { info() {}, warn: (fields: object, message: string) => void warnings.push({ fields, message }) };
+    const log = { info: nothing, warn: (fields: object, message: string) => void warnings.push({ fields, message }) };
     const connections = new ConnectionCount(2);
     const transports: SocketTransport[] = [];
     const { port } = await listening(connections, (transport) => transports.push(transport), log, environmentOf(clock));
@@ -234,14 +234,14 @@ describe('TCP listener', () => {
           sinceTurn += end - start;
           if (sinceTurn > largest) largest = sinceTurn;
         },
-        onDrain() {},
-        onClosed() {},
+        onDrain: nothing,
+        onClosed: nothing,
       };
     });
     // A process of its own, so that the socket is always full.
     const source = `const s = require('net').connect(${port}, '127.0.0.1'); const b = Buffer.alloc(1 << 20, 1);
       let left = 200; const go = () => { while (left-- > 0) if (!s.write(b)) return s.once('drain', go); s.end(); }; go();
-      s.on('close', () => process.exit()); s.on('error', () => {}); s.resume();`;
+      s.on('close', () => process.exit()); s.on('error', nothing); s.resume();`;
     const firehose = execFile(process.execPath, ['-e', source]);
     closing.push(() => firehose.kill());
     await until('the firehose runs', () => firehoseBytes > 0);
@@ -277,7 +277,7 @@ describe('TCP listener', () => {
               socket.end();
             });
           },
-          onDrain() {},
+          onDrain: nothing,
           onClosed: () => void closes++,
         };
       },
@@ -308,7 +308,7 @@ test('only addresses of this machine itself are loopback', () => {
 test('a limited log says how many lines it left out', () => {
   const clock = new ManualClock();
   const lines: object[] = [];
-  const log = new LimitedLog(clock, { info() {}, warn: (fields) => void lines.push(fields) });
+  const log = new LimitedLog(clock, { info: nothing, warn: (fields) => void lines.push(fields) });
   for (let i = 0; i < 5; i++) log.warn({ i }, 'again');
   clock.advance(10_000);
   log.warn({ i: 5 }, 'again');

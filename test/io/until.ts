@@ -14,3 +14,6 @@ export async function until(what: string, condition: () => boolean): Promise<voi
 export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
+
+/** For callbacks that a test has no interest in. */
+export const nothing = (): void => undefined;
