@@ -241,7 +241,7 @@ describe('TCP listener', () => {
     // A process of its own, so that the socket is always full.
     const source = `const s = require('net').connect(${port}, '127.0.0.1'); const b = Buffer.alloc(1 << 20, 1);
       let left = 200; const go = () => { while (left-- > 0) if (!s.write(b)) return s.once('drain', go); s.end(); }; go();
-      s.on('close', () => process.exit()); s.on('error', nothing); s.resume();`;
+      s.on('close', () => process.exit()); s.on('error', () => {}); s.resume();`;
     const firehose = execFile(process.execPath, ['-e', source]);
     closing.push(() => firehose.kill());
     await until('the firehose runs', () => firehoseBytes > 0);
