@@ -64,7 +64,10 @@ export class MergedOptions {
   private putIn(into: Tree, path: Path, depth: number, value: unknown, originOf: (path: Path) => string): void {
     const key = String(path[depth]);
     if (depth < path.length - 1) {
-      if (!Object.hasOwn(into, key)) into[key] = bareTree();
+      if (!Object.hasOwn(into, key)) {
+        into[key] = bareTree();
+        this.origins.set(showPath(path.slice(0, depth + 1)), originOf(path));
+      }
       const inner = into[key];
       // Otherwise a weaker source has something else where a section should be: that stays, and is refused.
       if (isTree(inner)) this.putIn(inner, path, depth + 1, value, originOf);

@@ -137,20 +137,25 @@ function putText(into: MergedOptions, path: string[], text: string, origin: stri
 }
 
 /**
- * Kubernetes describes every service to its containers in variables like SLUICE_SERVICE_HOST and SLUICE_PORT_1883_TCP_ADDR: for a service that is called
- * sluice they look like ours, but none of our names is like that.
+ * Kubernetes describes every service to its containers in variables like SLUICE_SERVICE_HOST, SLUICE_PORT=tcp://… and SLUICE_PORT_1883_TCP_ADDR: for a
+ * service that is called sluice, or sluice-something, they look like ours, but none of our options is like that.
  */
-const FROM_KUBERNETES =
-  /^SLUICE(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
+function isFromKubernetes(variable: string, value: string): boolean {
+  if (/_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$/.test(variable)) return true;
+  if (/_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(variable)) return true;
+  return variable.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value);
+}
 
 export function putEnvironment(into: MergedOptions, env: NodeJS.ProcessEnv, problems: string[]): void {
   const variables = Object.keys(env).filter((variable) => variable.startsWith(ENV_PREFIX));
   // Sorted, so that SLUICE_LISTENERS__MQTT comes before SLUICE_LISTENERS__MQTT__PORT.
   for (const variable of variables.sort()) {
-    if (variable === FILE_VARIABLE || FROM_KUBERNETES.test(variable)) continue;
+    const text = env[variable] ?? '';
+    if (variable === FILE_VARIABLE || isFromKubernetes(variable, text)) continue;
     const path = envPath(variable);
-    if (path === null) problems.push(`${variable}: is not an option; they are written like SLUICE_MQTT__MAXIMUM_QOS`);
-    else putText(into, path, env[variable] as string, variable, problems);
+    if (path === null || (path.length === 1 && step(configSchema, path[0] ?? '') === null)) {
+      problems.push(`${variable}: is not an option; a dot is two underscores, such as in SLUICE_MQTT__MAXIMUM_QOS`);
+    } else putText(into, path, text, variable, problems);
   }
 }
 
