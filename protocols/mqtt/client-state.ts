@@ -1,6 +1,6 @@
 // What MQTT remembers of a session between connections: identifiers in flight in both directions, and the consumers that read its queues. A connection plugs in as `connection`;
 // while there is none the credit is 0, so nothing is taken from any queue.
-import { Credit } from '../../src/core/consumer.ts';
+import { type Consumer, Credit } from '../../src/core/consumer.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Connection } from './connection.ts';
 import { InflightWindow } from './inflight-window.ts';
@@ -40,6 +40,8 @@ export class ClientState {
   readonly own: OwnConsumer;
   received: ReceivedIds | null = null;
   connection: Connection | null = null;
+  /** The consumers of subscriptions that read a queue other than the session's own, by filter. Only while connected. */
+  readonly consumers = new Map<string, Consumer>();
 
   constructor(session: Session) {
     this.session = session;

@@ -10,9 +10,10 @@ import type { DeliveryOptions, Destination, DirectTarget } from '../../src/core/
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Principal } from '../../src/core/authorizer.ts';
 import type { Publisher } from '../../src/core/publisher.ts';
-import { type Route, type RouteTable, sameBytes } from '../../src/core/route-table.ts';
+import type { Route, RouteTable } from '../../src/core/route-table.ts';
 import type { Session, SessionLink } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
+import { sameBytes } from '../../src/lib/byte-hash.ts';
 import { ChunkJoiner } from '../../src/io/chunk-joiner.ts';
 import type { LogFields } from '../../src/io/logger.ts';
 import type { Output } from '../../src/io/output.ts';
@@ -66,7 +67,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   packetBytesMax = Number.POSITIVE_INFINITY;
   receiveMaximum = 65_535;
   requestProblemInformation = true;
-  routes: RouteTable | null = null;
+  private routes: RouteTable | null = null;
+  private routesEpoch = 0;
   readonly confirms = new ConfirmRing();
   replay: RetainedReplay | null = null;
   /** Frame size the joiner waits for; 0 when unknown. */
@@ -210,7 +212,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
         if (route === null || route.text.length !== topicBytes || !sameBytes(route.text, 0, bytes, topicStart, topicBytes)) {
           route = this.findRoute(bytes, topicStart, afterTopic);
         } else if (route.generation !== this.vhost.generation) {
-          this.resolve(route);
+          route = this.findRoute(bytes, topicStart, afterTopic);
         }
         if (!route.allowed || (first === QOS2_PUBLISH && !this.hotQos2)) return pos;
         if (idBytes === 0) publishing.add(bytes, pos, frameEnd, first, route, 0);
@@ -313,7 +315,12 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   /** The route of a topic name in bytes, resolved. Throws for an invalid topic. */
   findRoute(bytes: Uint8Array, start: number, end: number): Route {
-    const routes = this.routes!;
+    const { authorizer } = this.adapter.broker;
+    if (this.routes === null || this.routesEpoch !== authorizer.epoch) {
+      this.routes = this.adapter.routeTable(this.vhost, this.principal!);
+      this.routesEpoch = authorizer.epoch;
+    }
+    const { routes } = this;
     let route = routes.lookup(bytes, start, end);
     if (route === null) {
       route = this.adapter.makeRoute(bytes, start, end);

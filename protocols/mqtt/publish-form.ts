@@ -16,6 +16,7 @@ import { headerBytes, readFrameLength, variableByteIntegerBytes, writeVariableBy
 import { fromMessage, toMessage } from './mapping.ts';
 import type { Publish, Qos } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
+import { Properties } from './properties.ts';
 
 /** First byte of a PUBLISH without any flag. */
 export const PUBLISH_BYTE = PacketType.PUBLISH << 4;
@@ -191,7 +192,7 @@ export function dressedFrame(run: Run, index: number, version: WireVersion, dres
   publish.dup = dressing.dup;
   publish.packetId = dressing.packetId;
   if (version === 5) {
-    const properties = Object.assign({}, publish.properties);
+    const properties: Properties = Object.assign(new Properties(), publish.properties);
     properties.subscriptionIdentifiers = dressing.subscriptionIdentifiers;
     // [MQTT-3.3.2-6]: what is sent on is what is left; an expired message is not sent at all, so at least a second is.
     if (run.expiresAtMs !== 0) {

@@ -1,7 +1,7 @@
 // What a user may do: allow and deny rules, compiled from the configuration. Pure functions of rules, action and name; deny beats allow, and what no rule
 // allows is denied. Where a user has no `allow` at all, the default permissions stand in; an empty `allow` allows nothing.
 import type { Action, Resource } from '../core/authorizer.ts';
-import { compilePattern, covers, DOTTED, type Pattern, type Subject, TOPIC, Unusable } from './pattern.ts';
+import { compilePattern, covers, DOTTED, namesClient, type Pattern, type Subject, TOPIC, Unusable } from './pattern.ts';
 
 /** A rule as configured: it applies when the action, the vhost and the name are among those it lists. */
 export interface Rule {
@@ -110,4 +110,14 @@ export function isAllowed(policy: Policy, user: string, clientId: string, action
   for (const rule of policy.deny) if (matches(rule, action, target, subject, Unusable.MatchesAnything)) return false;
   for (const rule of policy.allow) if (matches(rule, action, target, subject, Unusable.MatchesNothing)) return true;
   return false;
+}
+
+/** Is there a %c in it, so that answers differ between clients of one user? */
+export function usesClientId({ allow, deny }: Policy): boolean {
+  return [...allow, ...deny].some(
+    ({ topics, queues, exchanges }) =>
+      topics.some(namesClient) ||
+      queues.some(namesClient) ||
+      exchanges.some(({ name, key }) => namesClient(name) || (key !== null && namesClient(key))),
+  );
 }

@@ -28,11 +28,14 @@ export interface Resource {
 export interface Authorizer {
   /** Grows whenever an answer may have changed. */
   readonly epoch: number;
+  /** Do the answers for this principal depend on the client id? Then connections must not share what they cache. */
+  dependsOnClient(principal: Principal): boolean;
   /** clientId is for rules with %c. */
   allows(principal: Principal, clientId: string, action: Action, resource: Resource): boolean;
 }
 
 export const ALLOW_ALL: Authorizer = {
   epoch: 0,
+  dependsOnClient: () => false,
   allows: () => true,
 };

@@ -208,6 +208,15 @@ export class Queue implements Destination, FetchSink {
     return true;
   }
 
+  /** An unsettled message once more, for a consumer that has to send it again; null when it is gone. */
+  delivery(tag: number): { readonly run: Run; readonly index: number; readonly options: DeliveryOptions } | null {
+    const level = tag % this.levels;
+    const ring = this.rings[level]!;
+    const place = (tag - level) / this.levels;
+    if (ring.stateOf(place) !== EntryState.Unsettled) return null;
+    return { run: ring.runOf(place), index: ring.indexOf(place), options: ring.optionsOf(place) };
+  }
+
   /** How often an unsettled message has been delivered, this time included. */
   attemptsOf(tag: number): number {
     const level = tag % this.levels;

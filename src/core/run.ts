@@ -8,6 +8,7 @@
 //
 // The core never looks inside a frame; the codec that made the run does. A run that a session fills for every chunk (the hot path) is *borrowed*: its bytes
 // and offsets are valid during the publish call only. Whoever keeps it calls own(), which copies once and is shared by all keepers.
+import type { BrokerErrorCode } from './errors.ts';
 import type { Message } from './message.ts';
 import type { Guarantee } from './guarantee.ts';
 import type { Publisher } from './publisher.ts';
@@ -65,6 +66,10 @@ export class Run {
   readonly wire: (WireForm | null)[];
   wired: boolean;
   owned: boolean;
+  /** Set by Vhost.publish: somebody gets it (or would, were they there). */
+  matched: boolean;
+  /** Set by Vhost.publish: nobody got it, and why. */
+  refused: BrokerErrorCode | null;
   private copy: Run | null = null;
 
   constructor(codec: Codec) {
@@ -85,6 +90,8 @@ export class Run {
     this.wire = new Array<WireForm | null>(WIRE_SLOTS).fill(null);
     this.wired = false;
     this.owned = false;
+    this.matched = false;
+    this.refused = null;
   }
 
   frameStart(index: number): number {

@@ -30,7 +30,8 @@ export class Session implements Destination {
   readonly id = nextDestinationId();
   routeStamp = 0;
   routeIndex = 0;
-  readonly principal: Principal;
+  /** The same user each time; the object is that of the latest connection. */
+  principal: Principal;
   readonly clientId: string;
   readonly subscriptions = new Map<string, Subscription>();
   /** For messages delivered at least once; made by the vhost with the first such subscription. */
@@ -46,11 +47,11 @@ export class Session implements Destination {
   durable = false;
   ended = false;
   state: object | null = null;
-  private readonly vhost: string;
+  readonly vhostName: string;
   private readonly authorizer: Authorizer;
 
   constructor(vhost: string, principal: Principal, clientId: string, authorizer: Authorizer) {
-    this.vhost = vhost;
+    this.vhostName = vhost;
     this.principal = principal;
     this.clientId = clientId;
     this.authorizer = authorizer;
@@ -66,7 +67,7 @@ export class Session implements Destination {
 
   mayReceive(address: Address): boolean {
     if (this.principal.policy === null) return true;
-    const resource = addressResource(this.vhost, address.exchange, address.key.path);
+    const resource = addressResource(this.vhostName, address.exchange, address.key.path);
     return this.authorizer.allows(this.principal, this.clientId, Action.Subscribe, resource);
   }
 }

@@ -31,6 +31,8 @@ export interface Transport {
   readonly output: Output;
   /** Takes over the stream; may be replaced (protocol detection hands over to the session). */
   handler: TransportHandler;
+  /** The peer has said who it is and was let in: the deadline for that no longer holds. */
+  established(): void;
   /** Stops and restarts reading from the peer: how a publisher is slowed down. Counted: as many resumes as pauses. */
   pause(): void;
   resume(): void;

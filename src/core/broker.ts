@@ -1,0 +1,215 @@
+// The broker: its virtual hosts, and what they share: the log, counters, limits, the coarse time of the turn, and the publishers who wait (for durability, or because nobody can
+// take what they send). Adapters use a Vhost for everything else. No I/O, no clock: whoever runs it calls setTime, tick and recover.
+import { assert } from '../lib/assert.ts';
+import { type CommitLog, Durability } from '../storage/commit-log.ts';
+import type { StateStore } from '../storage/state-store.ts';
+import type { Storage, StorageListener } from '../storage/storage.ts';
+import type { Authorizer, Principal } from './authorizer.ts';
+import { Counters } from './counters.ts';
+import { decodeBinding, decodeExchange, decodeQueue, decodeSession } from './definitions.ts';
+import type { BrokerLimits } from './broker-limits.ts';
+import type { Publisher } from './publisher.ts';
+import type { Queue } from './queue.ts';
+import type { Session } from './session.ts';
+import { Vhost } from './vhost.ts';
+
+export interface BrokerOptions {
+  readonly storage: Storage;
+  /** What the engine can promise; Memory when it forgets everything at the end. */
+  readonly durability: Durability;
+  readonly authorizer: Authorizer;
+  readonly limits: BrokerLimits;
+  /** The principal of that name with the rights it has now: for sessions that come back from the disk. */
+  principal(name: string): Principal;
+}
+
+/** An adapter that keeps state in sessions. */
+export interface SessionObserver {
+  onSessionEnded(vhost: Vhost, session: Session): void;
+}
+
+interface Held {
+  readonly position: number;
+  readonly queue: Queue;
+  readonly tag: number;
+  readonly count: number;
+}
+
+export class Broker implements StorageListener {
+  readonly counters = new Counters();
+  readonly limits: BrokerLimits;
+  readonly authorizer: Authorizer;
+  readonly log: CommitLog;
+  /** Null with an engine that forgets. */
+  readonly state: StateStore | null;
+  readonly durability: Durability;
+  readonly vhosts = new Map<string, Vhost>();
+  /** Epoch milliseconds, as of the last setTime: coarse, but the same for a whole turn. */
+  nowMs = 0;
+  recovering = false;
+  failed: Error | null = null;
+  /** The disk is: what would have to be stored is refused. */
+  full = false;
+  /** Scratch of Vhost.publish. */
+  readonly sequences: number[] = [];
+  private readonly principal: (name: string) => Principal;
+  private readonly storage: Storage;
+  private readonly awaiting = new Set<Publisher>();
+  private readonly undrained = new Set<Publisher>();
+  private readonly slowed = new Set<Publisher>();
+  private held: Held[] = [];
+  private readonly observers: SessionObserver[] = [];
+  private policyEpoch = 0;
+
+  constructor(options: BrokerOptions) {
+    this.storage = options.storage;
+    this.log = options.storage.log;
+    this.durability = options.durability;
+    this.state = options.durability === Durability.Memory ? null : options.storage.state;
+    this.authorizer = options.authorizer;
+    this.limits = options.limits;
+    this.principal = options.principal;
+    this.policyEpoch = options.authorizer.epoch;
+    this.addVhost('/');
+  }
+
+  addVhost(name: string): Vhost {
+    let vhost = this.vhosts.get(name);
+    if (vhost === undefined) {
+      vhost = new Vhost(name, this);
+      this.vhosts.set(name, vhost);
+    }
+    return vhost;
+  }
+
+  observeSessions(observer: SessionObserver): void {
+    this.observers.push(observer);
+  }
+
+  onSessionEnded(vhost: Vhost, session: Session): void {
+    for (const observer of this.observers) observer.onSessionEnded(vhost, session);
+  }
+
+  // ---- time
+
+  setTime(realtimeMs: number): void {
+    this.nowMs = realtimeMs;
+  }
+
+  /** Lets go what has expired and notices changed rights. Called a few times a second, after setTime. */
+  tick(): void {
+    if (this.authorizer.epoch !== this.policyEpoch) {
+      this.policyEpoch = this.authorizer.epoch;
+      for (const vhost of this.vhosts.values()) vhost.policyChanged();
+    }
+    for (const vhost of this.vhosts.values()) vhost.tick(this.nowMs);
+  }
+
+  // ---- who waits
+
+  /** Publisher.onDurable will be called with every growth of the durable position until the publisher says it waits no longer. */
+  awaitDurable(publisher: Publisher): void {
+    this.awaiting.add(publisher);
+  }
+
+  awaitsNoMore(publisher: Publisher): void {
+    this.awaiting.delete(publisher);
+  }
+
+  /** The publisher's connection is gone. */
+  forgetPublisher(publisher: Publisher): void {
+    this.awaiting.delete(publisher);
+    this.undrained.delete(publisher);
+    this.slowed.delete(publisher);
+  }
+
+  /** Nobody can take what it sends: it is paused until some output has drained. */
+  pauseUntilDrained(publisher: Publisher): void {
+    if (this.undrained.has(publisher)) return;
+    this.undrained.add(publisher);
+    publisher.pause();
+  }
+
+  /** Adapters say: the output of one of my connections has drained, or is gone. */
+  onOutputDrained(): void {
+    if (this.undrained.size === 0) return;
+    const publishers = [...this.undrained];
+    this.undrained.clear();
+    for (const publisher of publishers) publisher.resume();
+  }
+
+  /** The log has more on its way to the disk than is good: publishers wait for it. */
+  slowDown(publisher: Publisher): void {
+    if (this.log.pendingBytes <= this.limits.logPendingBytesMax || this.slowed.has(publisher)) return;
+    this.slowed.add(publisher);
+    publisher.pause();
+  }
+
+  /** Messages delivered to a queue as held: they are released when the log is durable up to position. */
+  holdUntilDurable(position: number, queue: Queue, tag: number, count: number): void {
+    this.held.push({ position, queue, tag, count });
+  }
+
+  onDurable(position: number): void {
+    if (this.held.length > 0) this.releaseHeld(position);
+    for (const publisher of this.awaiting) publisher.onDurable(position);
+    if (this.slowed.size > 0 && this.log.pendingBytes <= this.limits.logPendingBytesMax / 2) {
+      const publishers = [...this.slowed];
+      this.slowed.clear();
+      for (const publisher of publishers) publisher.resume();
+    }
+  }
+
+  onFull(full: boolean): void {
+    this.full = full;
+  }
+
+  onFailed(error: Error): void {
+    this.failed = error;
+    for (const publisher of [...this.awaiting]) publisher.onLogFailed();
+  }
+
+  private releaseHeld(position: number): void {
+    let count = 0;
+    while (count < this.held.length && this.held[count]!.position <= position) count++;
+    if (count === 0) return;
+    const released = this.held.slice(0, count);
+    this.held = this.held.slice(count);
+    for (const { queue, tag, count: messages } of released) if (!queue.deleted) queue.release(tag, messages);
+  }
+
+  // ---- recovery
+
+  /** Rebuilds definitions and sessions from the state store. The storage is open; nobody is connected yet. */
+  recover(): void {
+    const { state } = this;
+    if (state === null) return;
+    assert(!this.recovering, 'Recovery happens once.');
+    this.recovering = true;
+    for (const [key, value] of state.load('exchange')) this.vhostOf(key).declareExchange(decodeExchange(value));
+    for (const [key, value] of state.load('queue')) this.vhostOf(key).declareQueue(decodeQueue(value));
+    for (const [key, value] of state.load('binding')) {
+      const vhost = this.vhostOf(key);
+      const binding = decodeBinding(value);
+      const destination =
+        binding.kind === 'queue' ? vhost.queues.get(binding.destination) : vhost.exchanges.get(binding.destination);
+      // Its destination may have been deleted in the same turn as the last change before a crash of a state without atomic units; none of ours, so it must be there.
+      assert(destination !== undefined, `The stored binding of ${binding.source} leads to ${binding.destination}, which is not stored.`);
+      vhost.bind(binding.source, destination, binding.key, new Map(binding.args));
+    }
+    for (const [key, value] of state.load('session')) {
+      const stored = decodeSession(value);
+      this.vhostOf(key).restoreSession(stored, this.principal(stored.principal));
+    }
+    this.recovering = false;
+  }
+
+  private vhostOf(key: string): Vhost {
+    return this.addVhost(key.slice(0, key.indexOf('\0')));
+  }
+
+  /** Ends an atomic unit of the log: the end of a turn. */
+  endUnit(): void {
+    this.storage.endUnit();
+  }
+}

@@ -1,0 +1,563 @@
+// A virtual host: the named exchanges, queues, bindings, sessions and retained messages of one tenant, and the routing between them. Control operations take effect at once
+// and in memory; whoever must answer for them waits for Broker.log.position to become durable. No I/O, no clock, no protocol.
+import type { StateStore } from '../storage/state-store.ts';
+import { Durability, LogTargets } from '../storage/commit-log.ts';
+import { type Address, DEFAULT_EXCHANGE } from './address.ts';
+import { Action, type Principal } from './authorizer.ts';
+import { type Binding, NO_ARGUMENTS, nextBindingId, type SubscriptionOptions } from './binding.ts';
+import type { Broker } from './broker.ts';
+import type { Counters } from './counters.ts';
+import type { DeliveryPlan, Destination } from './delivery.ts';
+import * as definitions from './definitions.ts';
+import { DestinationSet } from './destination-set.ts';
+import { BrokerError } from './errors.ts';
+import { RouteResult } from './exchange.ts';
+import { Exchange, EXCHANGE_HOPS_MAX, exchangeSpec, PREDECLARED } from './exchange-node.ts';
+import type { ExchangeSpec } from './exchange.ts';
+import type { Message } from './message.ts';
+import { Overflow, type QueueSpec, queueSpec, specDifference } from './queue-spec.ts';
+import { Queue, type QueueOwner } from './queue.ts';
+import { addressResource } from './resource.ts';
+import { RetainedTable } from './retained.ts';
+import type { Route } from './route-table.ts';
+import type { RoutingKey } from './routing-key.ts';
+import { encodeRun } from './run-record.ts';
+import type { Run } from './run.ts';
+import { Session } from './session.ts';
+
+/** Interned destination sets kept between two changes of the bindings. */
+const SETS_MAX = 100_000;
+/** Sets of more destinations than this are not looked up for interning: their key would cost more than the run it lengthens saves. */
+const INTERNED_DESTINATIONS_MAX = 64;
+
+export class Vhost implements QueueOwner {
+  readonly name: string;
+  readonly broker: Broker;
+  readonly counters: Counters;
+  readonly retained: RetainedTable;
+  /** Grows with every change that may change a route. Cached routes of an older generation are resolved again. */
+  generation = 1;
+  readonly exchanges = new Map<string, Exchange>();
+  readonly queues = new Map<string, Queue>();
+  /** By client id: there is one session for it, and it belongs to one principal. */
+  readonly sessions = new Map<string, Session>();
+  private readonly result = new RouteResult();
+  private readonly sets = new Map<string, DestinationSet>();
+  private setsGeneration = 0;
+  private readonly expiring = new Set<Queue>();
+  private readonly unused = new Set<Queue>();
+  private readonly waiting = new Set<Session>();
+
+  constructor(name: string, broker: Broker) {
+    this.name = name;
+    this.broker = broker;
+    this.counters = broker.counters;
+    this.retained = new RetainedTable(broker.limits.retained);
+    for (const [exchange, type] of PREDECLARED) {
+      this.exchanges.set(exchange, new Exchange(exchangeSpec(exchange, type, { durable: true, autoDelete: false, internal: false }, NO_ARGUMENTS)));
+    }
+  }
+
+  get nowMs(): number {
+    return this.broker.nowMs;
+  }
+
+  // ---- routing
+
+  /** Finds where a route leads, and whether this principal may publish there. */
+  resolve(route: Route, principal: Principal, clientId: string): void {
+    route.generation = this.generation;
+    route.set = null;
+    const resource = addressResource(this.name, route.exchange, route.key.path);
+    route.allowed =
+      principal.policy === null || this.broker.authorizer.allows(principal, clientId, Action.Publish, resource);
+    route.refusal = route.allowed ? null : `${principal.name} may not publish to ${resource.kind} ${JSON.stringify(resource.name)}`;
+    if (!route.allowed) return;
+    const exchange = this.exchanges.get(route.exchange);
+    if (route.exchange !== DEFAULT_EXCHANGE && (exchange === undefined || exchange.spec.internal)) {
+      route.allowed = false;
+      route.refusal = `there is no exchange ${JSON.stringify(route.exchange)} that takes messages in vhost ${this.name}`;
+      return;
+    }
+    if (this.routesByKey(exchange)) route.set = this.setFor(route.exchange, route.key, null);
+  }
+
+  /** The destinations of one message, for routes that depend on more than the key. */
+  private setFor(exchange: string, key: RoutingKey, message: Message | null): DestinationSet {
+    const result = this.result.begin();
+    this.routeThrough(exchange, key, message, result);
+    const address: Address = { exchange, key };
+    const destinations: Destination[] = [];
+    const bindings: Binding[][] = [];
+    for (let i = 0; i < result.destinations.length; i++) {
+      const destination = result.destinations[i]!;
+      if (destination instanceof Exchange || !destination.mayReceive(address)) continue;
+      destinations.push(destination);
+      bindings.push(result.bindings[i]!);
+    }
+    return this.intern(destinations, bindings);
+  }
+
+  /** Follows bindings from exchange to exchange; a loop ends because every destination is visited once. */
+  private routeThrough(name: string, key: RoutingKey, message: Message | null, result: RouteResult): void {
+    let exchange = this.exchanges.get(name);
+    const before = result.destinations.length;
+    if (name === DEFAULT_EXCHANGE) {
+      const queue = this.queues.get(key.path);
+      if (queue !== undefined) result.add(queueBinding(queue));
+      return;
+    }
+    for (let hops = 0; exchange !== undefined && hops < EXCHANGE_HOPS_MAX; hops++) {
+      let next = result.destinations.length;
+      exchange.router.route(key, message, result);
+      for (let depth = 0; next < result.destinations.length && depth < EXCHANGE_HOPS_MAX * 64; depth++, next++) {
+        const reached = result.destinations[next]!;
+        if (reached instanceof Exchange) reached.router.route(key, message, result);
+      }
+      if (result.destinations.some((d, i) => i >= before && !(d instanceof Exchange))) return;
+      // Nothing matched: the alternate exchange gets it.
+      if (exchange.spec.alternate === null) return;
+      exchange = this.exchanges.get(exchange.spec.alternate);
+    }
+  }
+
+  private routesByKey(exchange: Exchange | undefined): boolean {
+    if (exchange === undefined) return true;
+    const seen = new Set<Exchange>([exchange]);
+    for (const current of seen) {
+      if (!current.router.routesByKey) return false;
+      if (current.spec.alternate !== null) {
+        const alternate = this.exchanges.get(current.spec.alternate);
+        if (alternate !== undefined) seen.add(alternate);
+      }
+      for (const binding of current.bindings) {
+        if (binding.destination instanceof Exchange) seen.add(binding.destination);
+      }
+    }
+    return true;
+  }
+
+  private intern(destinations: Destination[], bindings: Binding[][]): DestinationSet {
+    if (destinations.length > INTERNED_DESTINATIONS_MAX) return new DestinationSet(destinations, bindings);
+    if (this.setsGeneration !== this.generation || this.sets.size >= SETS_MAX) {
+      this.sets.clear();
+      this.setsGeneration = this.generation;
+    }
+    const order = destinations.map((_, i) => i).sort((a, b) => destinations[a]!.id - destinations[b]!.id);
+    let key = '';
+    for (const i of order) {
+      key += `${destinations[i]!.id}:`;
+      for (const binding of bindings[i]!) key += `${binding.id},`;
+    }
+    let set = this.sets.get(key);
+    if (set === undefined) {
+      set = new DestinationSet(
+        order.map((i) => destinations[i]!),
+        order.map((i) => bindings[i]!),
+      );
+      this.sets.set(key, set);
+    }
+    return set;
+  }
+
+  private bindingsChanged(): void {
+    this.generation++;
+  }
+
+  /** Rights have changed: every route is judged anew. */
+  policyChanged(): void {
+    this.generation++;
+  }
+
+  // ---- publishing
+
+  /**
+   * Delivers a run along a resolved, allowed route (resolve it first when route.generation is not ours). A route without a set is routed message by message
+   * and needs runs of one. Returns the log position after which the publisher may be told that it is safe; 0 when nothing was logged.
+   * run.matched and run.refused say what became of it.
+   */
+  publish(run: Run, route: Route): number {
+    const set = route.set ?? this.setFor(route.exchange, route.key, run.message(0));
+    this.counters.messagesReceived += run.count;
+    this.counters.bytesReceived += run.end - run.start;
+    const plan = set.plan(run.guarantee, run.publisher === null ? null : run.publisher.ownDestination);
+    run.matched = !plan.empty || plan.offlineCount > 0;
+    run.refused = null;
+    if (plan.offlineCount > 0) this.counters.droppedOffline += plan.offlineCount * run.count;
+    if (plan.groups.length === 0 && plan.queues.length === 0) {
+      if (plan.offlineCount === 0) this.counters.droppedUnroutable += run.count;
+      return 0;
+    }
+    if (plan.queues.length === 0) {
+      this.deliverDirect(run, plan);
+      return 0;
+    }
+    return this.deliverToQueues(run, plan);
+  }
+
+  private deliverDirect(run: Run, plan: DeliveryPlan): void {
+    const { groups } = plan;
+    let open = 0;
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i]!;
+      open += group.deliveryClass.deliver(run, group.targets);
+    }
+    // Nobody can take more at the moment: rather than to drop, the publisher waits. One open subscriber is enough to go on.
+    if (open === 0 && run.publisher !== null && plan.queues.length === 0) this.broker.pauseUntilDrained(run.publisher);
+  }
+
+  private deliverToQueues(run: Run, plan: DeliveryPlan): number {
+    const { queues, options, logged, targets } = plan;
+    for (let i = 0; i < queues.length; i++) {
+      if (queues[i]!.refuses(run)) {
+        this.counters.refusedQuota += run.count;
+        run.refused = 'quota-exceeded';
+        return 0;
+      }
+    }
+    if (targets !== null && this.broker.full) {
+      this.counters.refusedQuota += run.count;
+      run.refused = 'quota-exceeded';
+      return 0;
+    }
+    if (plan.groups.length > 0) this.deliverDirect(run, plan);
+    const owned = run.own();
+    const { log } = this.broker;
+    let position = 0;
+    let firsts: number[] | null = null;
+    if (targets !== null) {
+      firsts = this.broker.sequences;
+      for (let i = 0; i < targets.queues.length; i++) firsts[i] = targets.queues[i]!.nextSequence;
+      position = log.append(owned, targets);
+    }
+    const held = position !== 0 && run.guarantee === 2 && position > log.durablePosition;
+    for (let i = 0; i < queues.length; i++) {
+      const queue = queues[i]!;
+      let sequence = logged[i]! < 0 ? 0 : firsts![logged[i]!]!;
+      if (sequence === 0 && queue.spilled) {
+        // The queue goes on in the log: a transient message has to follow there, or it would overtake.
+        sequence = queue.log!.nextSequence;
+        log.append(owned, new LogTargets([queue.log!], [options[i]!]));
+      }
+      const tag = queue.deliver(owned, options[i]!, sequence, held);
+      if (held && tag >= 0) this.broker.holdUntilDurable(position, queue, tag, owned.count);
+    }
+    if (position !== 0 && run.publisher !== null) this.broker.slowDown(run.publisher);
+    return position;
+  }
+
+  /** Replaces the retained message of a topic by the one of `run`, or clears it. Returns the log position to wait for, 0 when there is none. */
+  retain(path: string, run: Run | null): number {
+    const key = `${this.name}\0${path}`;
+    if (run === null) return this.retained.clear(path) && this.state !== null ? this.state.remove('retained', key) : 0;
+    const owned = run.own();
+    this.retained.set(path, owned);
+    return this.state === null ? 0 : this.state.put('retained', key, encodeRun(owned));
+  }
+
+  // ---- definitions
+
+  declareExchange(spec: ExchangeSpec): Exchange {
+    const existing = this.exchanges.get(spec.name);
+    if (existing !== undefined) {
+      const difference = existing.difference(spec);
+      if (difference !== null) {
+        throw new BrokerError('precondition-failed', `exchange ${JSON.stringify(spec.name)} is there already, but its ${difference}`);
+      }
+      return existing;
+    }
+    if (spec.name.startsWith('amq.') || spec.name === DEFAULT_EXCHANGE) {
+      throw new BrokerError('access-refused', `exchange ${JSON.stringify(spec.name)}: names that begin with amq. are the broker's`);
+    }
+    const exchange = new Exchange(spec);
+    this.exchanges.set(spec.name, exchange);
+    this.bindingsChanged();
+    if (spec.durable) this.state?.put('exchange', `${this.name}\0${spec.name}`, definitions.encodeExchange(spec));
+    return exchange;
+  }
+
+  deleteExchange(name: string): boolean {
+    const exchange = this.exchanges.get(name);
+    if (exchange === undefined) return false;
+    if (PREDECLARED.some(([predeclared]) => predeclared === name)) {
+      throw new BrokerError('access-refused', `exchange ${JSON.stringify(name)} is the broker's own`);
+    }
+    for (const binding of [...exchange.bindings, ...exchange.incoming]) this.unbind(binding);
+    this.exchanges.delete(name);
+    this.bindingsChanged();
+    if (exchange.spec.durable) this.state?.remove('exchange', `${this.name}\0${name}`);
+    return true;
+  }
+
+  /** Makes the queue, or gives the one there is when it fits. holder: the connection or session an exclusive queue belongs to. */
+  declareQueue(spec: QueueSpec, holder: object | null = null): Queue {
+    const existing = this.queues.get(spec.name);
+    if (existing !== undefined) {
+      this.checkHolder(existing, holder);
+      const difference = specDifference(existing.spec, spec);
+      if (difference !== null) {
+        throw new BrokerError('precondition-failed', `queue ${JSON.stringify(spec.name)} is there already, but its ${difference}`);
+      }
+      return existing;
+    }
+    const queue = this.makeQueue(spec, `${this.name}\0queue\0${spec.name}`);
+    queue.holder = spec.exclusive ? holder : null;
+    this.queues.set(spec.name, queue);
+    if (spec.expiresMs !== null) this.unused.add(queue);
+    this.bindingsChanged();
+    if (spec.durable) this.state?.put('queue', `${this.name}\0${spec.name}`, definitions.encodeQueue(spec));
+    return queue;
+  }
+
+  /** Refuses everybody but its holder the use of an exclusive queue. */
+  checkHolder(queue: Queue, holder: object | null): void {
+    if (queue.holder !== null && queue.holder !== holder) {
+      throw new BrokerError('resource-locked', `queue ${JSON.stringify(queue.name)} is exclusive to another connection`);
+    }
+  }
+
+  private makeQueue(spec: QueueSpec, logName: string): Queue {
+    const durability = durabilityOf(spec, this.broker.durability);
+    const log = spec.durable && durability !== Durability.Memory ? this.broker.log.openQueue(logName, durability) : null;
+    return new Queue(spec, log, this);
+  }
+
+  deleteQueue(queue: Queue): void {
+    if (queue.deleted) return;
+    for (const binding of [...queue.bindings]) this.unbind(binding);
+    if (this.queues.get(queue.name) === queue) {
+      this.queues.delete(queue.name);
+      if (queue.spec.durable) this.state?.remove('queue', `${this.name}\0${queue.name}`);
+    }
+    this.expiring.delete(queue);
+    this.unused.delete(queue);
+    this.bindingsChanged();
+    queue.delete();
+  }
+
+  /** Binds a queue, session, direct subscriber or exchange to an exchange. Binding the same again gives the binding there is. */
+  bind(
+    source: string,
+    destination: Destination,
+    key: string,
+    args: ReadonlyMap<string, string> = NO_ARGUMENTS,
+    subscription: SubscriptionOptions | null = null,
+  ): Binding {
+    const exchange = this.exchanges.get(source);
+    if (exchange === undefined) throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(source)} in vhost ${this.name}`);
+    if (subscription === null) {
+      const existing = exchange.find(destination, key, args);
+      if (existing !== null) return existing;
+    }
+    const binding: Binding = { id: nextBindingId(), source, destination, key, args, subscription };
+    exchange.router.bind(binding);
+    exchange.bindings.add(binding);
+    if (destination instanceof Queue || destination instanceof Exchange) {
+      (destination instanceof Queue ? destination.bindings : destination.incoming).add(binding);
+      if (exchange.spec.durable && destination.spec.durable && this.isNamed(destination)) {
+        this.state?.put('binding', definitions.bindingKey(this.name, binding), definitions.encodeBinding(binding));
+      }
+    }
+    this.bindingsChanged();
+    return binding;
+  }
+
+  unbind(binding: Binding): void {
+    const exchange = this.exchanges.get(binding.source);
+    if (exchange === undefined || !exchange.bindings.delete(binding)) return;
+    exchange.router.unbind(binding);
+    const { destination } = binding;
+    if (destination instanceof Queue || destination instanceof Exchange) {
+      (destination instanceof Queue ? destination.bindings : destination.incoming).delete(binding);
+      if (exchange.spec.durable && destination.spec.durable && this.isNamed(destination)) {
+        this.state?.remove('binding', definitions.bindingKey(this.name, binding));
+      }
+    }
+    this.bindingsChanged();
+    if (exchange.spec.autoDelete && exchange.bindings.size === 0) this.deleteExchange(exchange.spec.name);
+  }
+
+  /** Session queues are not definitions of their own: they come back with their session. */
+  private isNamed(destination: Queue | Exchange): boolean {
+    return destination instanceof Exchange || this.queues.get(destination.name) === destination;
+  }
+
+  // ---- sessions
+
+  /** The session of a client id, or null. Throws BrokerError('access-refused') when it belongs to another principal. */
+  findSession(principal: Principal, clientId: string): Session | null {
+    const session = this.sessions.get(clientId);
+    if (session === undefined) return null;
+    if (session.principal.name !== principal.name) {
+      throw new BrokerError('access-refused', `client id ${JSON.stringify(clientId)} belongs to another user`);
+    }
+    return session;
+  }
+
+  createSession(principal: Principal, clientId: string): Session {
+    const session = new Session(this.name, principal, clientId, this.broker.authorizer);
+    this.sessions.set(clientId, session);
+    return session;
+  }
+
+  /** A link takes part: what was stored is delivered once the link consumes session.queue. */
+  attachSession(session: Session, link: Session['link'], expiryMs: number): void {
+    session.link = link;
+    session.epoch++;
+    session.endsAtMs = 0;
+    this.waiting.delete(session);
+    this.setSessionExpiry(session, expiryMs);
+    // Direct targets are part of plans.
+    if (session.subscriptions.size > 0) this.bindingsChanged();
+  }
+
+  setSessionExpiry(session: Session, expiryMs: number): void {
+    session.expiryMs = expiryMs;
+    const durable = expiryMs > 0;
+    if (durable || session.durable) {
+      session.durable = durable;
+      this.saveSession(session);
+    }
+  }
+
+  /** The link is gone; the session waits, or ends when it has no expiry. */
+  detachSession(session: Session): void {
+    session.link = null;
+    if (session.expiryMs <= 0) {
+      this.endSession(session);
+      return;
+    }
+    session.endsAtMs = session.expiryMs === Number.POSITIVE_INFINITY ? 0 : this.nowMs + session.expiryMs;
+    if (session.endsAtMs !== 0) {
+      this.waiting.add(session);
+      this.saveSession(session);
+    }
+    if (session.subscriptions.size > 0) this.bindingsChanged();
+  }
+
+  endSession(session: Session): void {
+    if (session.ended) return;
+    session.ended = true;
+    for (const subscription of session.subscriptions.values()) {
+      if (subscription.binding !== null) this.unbind(subscription.binding);
+    }
+    session.subscriptions.clear();
+    if (session.queue !== null) {
+      session.queue.delete();
+      this.expiring.delete(session.queue);
+      session.queue = null;
+    }
+    this.waiting.delete(session);
+    if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
+    if (session.durable) this.state?.remove('session', `${this.name}\0${session.clientId}`);
+    this.broker.onSessionEnded(this, session);
+    this.bindingsChanged();
+  }
+
+  /** Adds or replaces a subscription of the session to an exchange. */
+  subscribe(session: Session, filter: string, exchange: string, pattern: string, options: SubscriptionOptions): void {
+    if (options.guarantee > 0 && session.queue === null) this.makeSessionQueue(session);
+    // Replaced, not added to: no moment without a binding, so nothing is missed [MQTT-3.8.4-3].
+    const before = session.subscriptions.get(filter);
+    const binding = this.bind(exchange, session, pattern, NO_ARGUMENTS, options);
+    if (before?.binding != null) this.unbind(before.binding);
+    session.subscriptions.set(filter, { filter, options, binding, queue: null });
+    if (session.durable) this.saveSession(session);
+  }
+
+  /** Notes that the session consumes a queue that is not its own (shared subscription, work queue). */
+  subscribeQueue(session: Session, filter: string, queue: Queue, options: SubscriptionOptions): void {
+    session.subscriptions.set(filter, { filter, options, binding: null, queue });
+    if (session.durable) this.saveSession(session);
+  }
+
+  /** Returns false when there was no such subscription. */
+  unsubscribe(session: Session, filter: string): boolean {
+    const subscription = session.subscriptions.get(filter);
+    if (subscription === undefined) return false;
+    session.subscriptions.delete(filter);
+    if (subscription.binding !== null) this.unbind(subscription.binding);
+    if (session.durable) this.saveSession(session);
+    return true;
+  }
+
+  private makeSessionQueue(session: Session): void {
+    const { bytesMax, lengthMax } = this.broker.limits.sessionQueue;
+    const args = new Map([
+      ['x-max-length', String(lengthMax)],
+      ['x-max-length-bytes', String(bytesMax)],
+    ]);
+    const spec = { ...queueSpec(session.clientId, { durable: session.durable, autoDelete: false, exclusive: true }, args), overflow: Overflow.DropHead };
+    session.queue = this.makeQueue(spec, `${this.name}\0session\0${session.clientId}`);
+    session.queue.holder = session;
+  }
+
+  /** A session from the disk. Subscriptions to queues are taken up again when its client comes back. */
+  restoreSession(stored: definitions.StoredSession, principal: Principal): void {
+    const session = this.createSession(principal, stored.clientId);
+    session.durable = true;
+    session.expiryMs = stored.expiryMs ?? Number.POSITIVE_INFINITY;
+    // Whoever was connected when the broker ended was cut off: the session waits from now on.
+    if (session.expiryMs !== Number.POSITIVE_INFINITY) {
+      session.endsAtMs = stored.endsAtMs !== 0 ? stored.endsAtMs : this.nowMs + session.expiryMs;
+      this.waiting.add(session);
+    }
+    if (stored.hasQueue) this.makeSessionQueue(session);
+    for (const { filter, options, exchange, pattern, queue } of stored.subscriptions) {
+      const binding = exchange === null ? null : this.bind(exchange, session, pattern, NO_ARGUMENTS, options);
+      session.subscriptions.set(filter, { filter, options, binding, queue: this.queues.get(queue) ?? null });
+    }
+  }
+
+  private saveSession(session: Session): void {
+    const key = `${this.name}\0${session.clientId}`;
+    if (session.durable) this.state?.put('session', key, definitions.encodeSession(session));
+    else this.state?.remove('session', key);
+  }
+
+  /** The state store, where it survives; null with the memory engine. */
+  private get state(): StateStore | null {
+    return this.broker.recovering ? null : this.broker.state;
+  }
+
+  // ---- time
+
+  onQueueUnused(queue: Queue): void {
+    this.deleteQueue(queue);
+  }
+
+  onQueueUseChanged(queue: Queue): void {
+    if (queue.spec.expiresMs === null) return;
+    if (queue.unusedSinceMs === 0) this.unused.delete(queue);
+    else this.unused.add(queue);
+  }
+
+  onQueueExpires(queue: Queue): void {
+    this.expiring.add(queue);
+  }
+
+  /** Lets go what has expired: messages, unused queues, sessions, retained messages. Called a few times a second. */
+  tick(nowMs: number): void {
+    for (const queue of this.expiring) queue.expire(nowMs);
+    for (const queue of this.unused) {
+      if (queue.unusedSinceMs !== 0 && queue.unusedSinceMs + queue.spec.expiresMs! <= nowMs) this.deleteQueue(queue);
+    }
+    for (const session of this.waiting) {
+      if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
+    }
+  }
+}
+
+/** The default exchange has no bindings of its own: every queue is bound to it by its name. */
+function queueBinding(queue: Queue): Binding {
+  return { id: 0, source: DEFAULT_EXCHANGE, destination: queue, key: queue.name, args: NO_ARGUMENTS, subscription: null };
+}
+
+function durabilityOf(spec: QueueSpec, preset: Durability): Durability {
+  const asked = spec.args.get('x-durability');
+  if (asked === undefined) return preset;
+  if (asked === 'memory') return Durability.Memory;
+  if (asked === 'written') return preset === Durability.Memory ? Durability.Memory : Durability.Written;
+  if (asked === 'fsync') return preset === Durability.Memory ? Durability.Memory : Durability.Fsync;
+  throw new BrokerError('invalid-argument', `x-durability: '${asked}' is not allowed; memory, written or fsync`);
+}
