@@ -1,15 +1,15 @@
-// The benchmark. Measures this broker beside every other broker that is installed, in the same run, on real sockets, with the load made by a
-// separate process.
+// The benchmark. Measures this broker beside every other broker that is installed, in the same run, on real sockets,
+// with the load made by a separate process.
 //
-//   npm run bench                                        all scenarios, all installed brokers, about ten minutes; prints the tables
+//   npm run bench                                        all scenarios and installed brokers; prints the tables
 //   npm run bench -- list                                scenarios and brokers
 //   npm run bench -- --only qos0-1-1,ws-1-1              some scenarios (a name ending in * takes all that begin so)
 //   npm run bench -- --brokers sluice,mosquitto          some brokers
-//   npm run bench -- --repeat 5 --seconds 2 --warmup 1   runs per scenario and broker (3), measured time (3 s), before it (1 s)
+//   npm run bench -- --repeat 5 --seconds 2 --warmup 1   runs of each (3), measured time (3 s), warm-up (1 s)
 //   npm run bench -- --quiet 20                          wait so long at most for a quiet machine before each run (3 s)
 //   npm run bench -- --json FILE                         every report of every run
 //   npm run bench -- --write                             the tables into bench/RESULTS.md
-//   npm run bench -- NAME [...]                          another benchmark: macro/NAME or micro/NAME, which exports run(args)
+//   npm run bench -- NAME [...]                          macro/NAME or micro/NAME, a module that exports run(args)
 //
 // Exit status 0, 1 when a run failed or messages were lost above QoS 0, 2 when the arguments are wrong.
 
@@ -43,7 +43,8 @@ async function main(args: string[]): Promise<number> {
 function list(): number {
   for (const scenario of allScenarios) process.stdout.write(`${scenario.name.padEnd(20)} ${scenario.title}\n`);
   process.stdout.write('\n');
-  for (const broker of allBrokers) process.stdout.write(`${broker.name.padEnd(20)} ${broker.version() ?? 'not installed'}\n`);
+  for (const broker of allBrokers)
+    process.stdout.write(`${broker.name.padEnd(20)} ${broker.version() ?? 'not installed'}\n`);
   return 0;
 }
 
@@ -73,7 +74,9 @@ async function runMacro(args: string[]): Promise<number> {
     },
   });
   const scenarios = choose(allScenarios, values.only);
-  const brokers = choose(allBrokers, values.brokers).filter((broker) => isInstalled(broker, values.brokers !== undefined));
+  const brokers = choose(allBrokers, values.brokers).filter((broker) =>
+    isInstalled(broker, values.brokers !== undefined),
+  );
   const options = {
     repeat: positive('--repeat', values.repeat),
     seconds: positive('--seconds', values.seconds),
@@ -125,8 +128,8 @@ function positive(name: string, value: string): number {
 function printRun({ scenario, broker, repetition, report }: Run): void {
   const figures =
     report.failure === ''
-      ? `${rate(report.receivedPerSecond).padStart(8)} msg/s ${rate(report.receivedPerCpuSecond).padStart(8)} msg/CPU-s` +
-        `  p50 ${milliseconds(report.latency.p50)} ms  p99 ${milliseconds(report.latency.p99)} ms`
+      ? `${rate(report.receivedPerSecond).padStart(8)} msg/s ${rate(report.receivedPerCpuSecond).padStart(8)}` +
+        ` msg/CPU-s  p50 ${milliseconds(report.latency.p50)} ms  p99 ${milliseconds(report.latency.p99)} ms`
       : `failed: ${report.failure}`;
   process.stderr.write(`${scenario.padEnd(18)} ${broker.padEnd(10)} ${repetition + 1}  ${figures}\n`);
 }

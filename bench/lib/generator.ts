@@ -1,6 +1,7 @@
-// The load generator as a program of its own: `node dist/bench/lib/generator.js '{"port":1883,"window":1000}'` takes a plan as JSON (fields and defaults:
-// load/plan.ts), runs it in this one process and thread, and prints one line of JSON, the report. Exit status 0 when the run is
-// valid, 1 when it is not (the report's `failure` says why), 2 when the plan is wrong. A run that hangs ends itself.
+// The load generator as a program of its own: `node dist/bench/lib/generator.js '{"port":1883,"window":1000}'` takes a
+// plan as JSON (fields and defaults: load/plan.ts), runs it in this one process and thread, and prints one line of
+// JSON, the report. Exit status 0 when the run is valid, 1 when it is not (the report's `failure` says why), 2 when the
+// plan is wrong. A run that hangs ends itself.
 
 import { Load } from './load/load.ts';
 import { completePlan, type LoadPlan } from './load/plan.ts';

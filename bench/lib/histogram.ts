@@ -1,7 +1,7 @@
-// A histogram of durations in microseconds with a relative error below 0.8 %, after the idea of HdrHistogram: buckets are
-// linear inside an octave (128 steps each) and the octaves double, so that a value finds its bucket by one count of leading
-// zeros. It relies on nothing. It never allocates while recording and never refuses a value: one past the last bucket
-// (2^32 - 1 µs, 71 minutes) does not exist in unsigned 32 bits.
+// A histogram of durations in microseconds with a relative error below 0.8 %, after the idea of HdrHistogram: buckets
+// are linear inside an octave (128 steps each) and the octaves double, so that a value finds its bucket by one count of
+// leading zeros. It relies on nothing. It never allocates while recording and never refuses a value: one past the last
+// bucket (2^32 - 1 µs, 71 minutes) does not exist in unsigned 32 bits.
 //
 //   value        0 ... 255      256 ... 511      512 ... 1023       ...   2^31 ... 2^32-1
 //   step             1              2                4                        2^24

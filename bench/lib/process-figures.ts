@@ -1,6 +1,6 @@
-// CPU time and memory of other processes, read from /proc (Linux). A broker may be several processes (a shell, a virtual machine,
-// its helpers), so that every figure is a sum over a process and all its descendants. It relies on the kernel's text files alone and
-// never throws for a process that has gone: one that ended counts as nothing.
+// CPU time and memory of other processes, read from /proc (Linux). A broker may be several processes (a shell, a
+// virtual machine, its helpers), so that every figure is a sum over a process and all its descendants. It relies on the
+// kernel's text files alone and never throws for a process that has gone: one that ended counts as nothing.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -31,7 +31,7 @@ export function cpuSecondsOf(pid: number): number {
   return fields.length === 0 ? 0 : (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
 
-/** CPU seconds that all processes of the machine have used, without what idles, waits for a disk or is stolen by the host. */
+/** CPU seconds used by the whole machine, without what idles, waits for a disk or is stolen by the host. */
 export function machineBusySeconds(): number {
   const [user, nice, system, , , irq, softIrq] = readText('/proc/stat').split('\n', 1)[0]!.trim().split(/\s+/).slice(1);
   return (Number(user) + Number(nice) + Number(system) + Number(irq) + Number(softIrq)) / ticksPerSecond;
@@ -58,7 +58,7 @@ export function isRunning(pid: number): boolean {
   return state !== undefined && state !== 'Z';
 }
 
-/** The fields of /proc/PID/stat from the state on: state, ppid, ... , utime (11), stime (12). The name before them may hold anything. */
+/** The fields of /proc/PID/stat after the name, which may hold anything: state, ppid, ... , utime (11), stime (12). */
 function statFields(pid: number): string[] {
   const text = readText(`/proc/${pid}/stat`);
   const afterName = text.lastIndexOf(')');

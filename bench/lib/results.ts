@@ -62,6 +62,11 @@ ${input.brokers.map((broker) => `- **${broker.name}** ${broker.version() ?? ''}:
 
 function describeScenario(scenario: Scenario): string {
   const plan = completePlan(scenario.plan);
-  const loop = plan.rate > 0 ? `open loop, ${plan.rate} messages/s` : plan.window > 0 ? `window ${plan.window} per topic` : 'closed loop';
+  const loop =
+    plan.rate > 0
+      ? `open loop, ${plan.rate} messages/s`
+      : plan.window > 0
+        ? `window ${plan.window} per topic`
+        : 'closed loop';
   return `- \`${scenario.name}\`: ${scenario.title}; ${plan.payloadBytes} bytes, ${loop}.`;
 }

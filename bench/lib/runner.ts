@@ -1,6 +1,7 @@
-// Runs scenarios against brokers: each repetition takes every broker once, in an order that moves on by one each time, so that what the machine
-// does meanwhile meets all alike. A broker is started afresh with empty data for each run (some slow starters serve all
-// runs), the generator is a process of its own. It keeps every report; the medians are taken by summary.ts.
+// Runs scenarios against brokers: each repetition takes every broker once, in an order that moves on by one each time,
+// so that what the machine does meanwhile meets all alike. A broker is started afresh with empty data for each run
+// (some slow starters serve all runs), the generator is a process of its own. It keeps every report; the medians are
+// taken by summary.ts.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -88,9 +89,15 @@ async function end(running: RunningBroker, directory: string): Promise<void> {
   rmSync(directory, { recursive: true, force: true });
 }
 
-function planFor(scenario: Scenario, broker: BenchBroker, running: RunningBroker, options: RunOptions): Partial<LoadPlan> {
+function planFor(
+  scenario: Scenario,
+  broker: BenchBroker,
+  running: RunningBroker,
+  options: RunOptions,
+): Partial<LoadPlan> {
   const { protocol = 'mqtt', transport = 'tcp' } = scenario.plan;
-  const port = transport === 'websocket' ? running.websocketPort : protocol === 'mqtt' ? running.mqttPort : running.stompPort;
+  const port =
+    transport === 'websocket' ? running.websocketPort : protocol === 'mqtt' ? running.mqttPort : running.stompPort;
   return {
     ...scenario.plan,
     port,
@@ -106,7 +113,9 @@ function planFor(scenario: Scenario, broker: BenchBroker, running: RunningBroker
 /** Runs the generator to its end; a run that produced no report becomes one that says so. */
 export function generate(plan: Partial<LoadPlan>): Promise<LoadReport> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [generatorProgram, JSON.stringify(plan)], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [generatorProgram, JSON.stringify(plan)], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     let errors = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -114,7 +123,8 @@ export function generate(plan: Partial<LoadPlan>): Promise<LoadReport> {
     child.once('error', reject);
     child.once('close', (status) => {
       const line = output.trim().split('\n').at(-1) ?? '';
-      if (status === 2 || !line.startsWith('{')) reject(new Error(`generator, status ${status}: ${errors.trim() || 'no report'}`));
+      if (status === 2 || !line.startsWith('{'))
+        reject(new Error(`generator, status ${status}: ${errors.trim() || 'no report'}`));
       else resolve(JSON.parse(line) as LoadReport);
     });
   });

@@ -1,5 +1,5 @@
-// Turns the reports of repeated runs into one row per scenario and broker (medians, spread, what was wrong) and those into tables: the figures
-// of every broker, and how this broker compares to each of the others.
+// Turns the reports of repeated runs into one row per scenario and broker (medians, spread, what was wrong) and those
+// into tables: the figures of every broker, and how this broker compares to each of the others.
 
 import type { Scenario } from '../macro/scenario.ts';
 import type { LoadReport } from './load/plan.ts';
@@ -63,7 +63,8 @@ function summarizeGroup(group: readonly Run[]): Row {
 function notesOf(group: readonly Run[], reports: readonly LoadReport[]): string[] {
   const notes: string[] = [];
   const failures = group.filter((run) => run.report.failure !== '');
-  if (failures.length > 0) notes.push(`${failures.length} of ${group.length} runs failed: ${failures[0]!.report.failure}`);
+  if (failures.length > 0)
+    notes.push(`${failures.length} of ${group.length} runs failed: ${failures[0]!.report.failure}`);
   const count = (what: string, figure: (report: LoadReport) => number): void => {
     const total = reports.reduce((sum, report) => sum + figure(report), 0);
     if (total > 0) notes.push(`${total} ${what}`);

@@ -8,9 +8,14 @@ export interface Table {
 }
 
 export function asText(table: Table): string {
-  const widths = table.columns.map((title, column) => Math.max(title.length, ...table.rows.map((row) => row[column]?.length ?? 0)));
+  const widths = table.columns.map((title, column) =>
+    Math.max(title.length, ...table.rows.map((row) => row[column]?.length ?? 0)),
+  );
   const line = (cells: readonly string[]): string =>
-    widths.map((width, column) => align(cells[column] ?? '', width, column < table.wordColumns)).join('  ').trimEnd();
+    widths
+      .map((width, column) => align(cells[column] ?? '', width, column < table.wordColumns))
+      .join('  ')
+      .trimEnd();
   return [line(table.columns), line(widths.map((width) => '-'.repeat(width))), ...table.rows.map(line)].join('\n');
 }
 
@@ -34,7 +39,8 @@ export function milliseconds(valueUs: number): string {
 
 export function significant(value: number): string {
   if (value === 0) return '0';
-  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(value)));
+  return value.toFixed(Math.min(digits, 3));
 }
 
 function align(cell: string, width: number, left: boolean): string {

@@ -1,5 +1,5 @@
-// QoS 1 and 2: acknowledged both ways, with many messages in flight (throughput) and with one (the time a message and its
-// acknowledgement take when nothing else is under way).
+// QoS 1 and 2: acknowledged both ways, with many messages in flight (throughput) and with one (the time a message and
+// its acknowledgement take when nothing else is under way).
 
 import type { Scenario } from './scenario.ts';
 

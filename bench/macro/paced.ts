@@ -1,5 +1,5 @@
-// An open loop: messages are due at fixed times, one per wake-up and connection, as sensors send. The rate is given, so that the figures
-// are the broker's CPU for it and the latency from the due time.
+// An open loop: messages are due at fixed times, one per wake-up and connection, as sensors send. The rate is given, so
+// that the figures are the broker's CPU for it and the latency from the due time.
 
 import type { Scenario } from './scenario.ts';
 

@@ -1,5 +1,5 @@
-// A scenario of the macro benchmark: one load plan, run alike against every broker that can do what it needs. The scenarios themselves stand in
-// the other files of this folder, one group each, and scenarios.ts lists them.
+// A scenario of the macro benchmark: one load plan, run alike against every broker that can do what it needs. The
+// scenarios themselves stand in the other files of this folder, one group each, and scenarios.ts lists them.
 
 import type { Capability } from '../lib/brokers/broker.ts';
 import type { LoadPlan } from '../lib/load/plan.ts';

@@ -8,4 +8,11 @@ import { stomp } from './stomp.ts';
 import { throughput } from './throughput.ts';
 import { websocket } from './websocket.ts';
 
-export const scenarios: readonly Scenario[] = [...throughput, ...acknowledged, ...paced, ...payload, ...stomp, ...websocket];
+export const scenarios: readonly Scenario[] = [
+  ...throughput,
+  ...acknowledged,
+  ...paced,
+  ...payload,
+  ...stomp,
+  ...websocket,
+];

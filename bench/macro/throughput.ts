@@ -1,5 +1,5 @@
-// QoS 0 at full load with small payloads, the closed loop kept full by a window: what a broker costs per delivery when every read brings
-// many packets. Latencies are those of the queue (window / rate), not of the broker.
+// QoS 0 at full load with small payloads, the closed loop kept full by a window: what a broker costs per delivery when
+// every read brings many packets. Latencies are those of the queue (window / rate), not of the broker.
 
 import type { Scenario } from './scenario.ts';
 

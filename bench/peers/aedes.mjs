@@ -1,5 +1,5 @@
-// aedes as a peer of the benchmark: TCP and WebSocket on free ports of 127.0.0.1, memory persistence, the limits lifted that would
-// drop messages or connections. Prints its ports as one line of JSON and ends at SIGTERM.
+// aedes as a peer of the benchmark: TCP and WebSocket on free ports of 127.0.0.1, memory persistence, the limits lifted
+// that would drop messages or connections. Prints its ports as one line of JSON and ends at SIGTERM.
 
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
@@ -23,6 +23,8 @@ new WebSocketServer({ server: http, perMessageDeflate: false }).on('connection',
 });
 
 const listen = (server) =>
-  new Promise((resolve) => server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () => resolve(server.address().port)));
+  new Promise((resolve) =>
+    server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () => resolve(server.address().port)),
+  );
 process.on('SIGTERM', () => process.exit(0));
 process.stdout.write(`${JSON.stringify({ listening: { mqtt: await listen(mqtt), http: await listen(http) } })}\n`);

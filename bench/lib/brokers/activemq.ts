@@ -1,15 +1,19 @@
-// ActiveMQ Classic as Debian packages it, where it is installed: MQTT (needs libmqtt-client-java beside it) and STOMP over NIO, KahaDB with its
-// journal synced on every write. The package has no Jetty, hence no WebSocket.
+// ActiveMQ Classic as Debian packages it, where it is installed: MQTT (needs libmqtt-client-java beside it) and STOMP
+// over NIO, KahaDB with its journal synced on every write. The package has no Jetty, hence no WebSocket.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BenchBroker, RunningBroker } from './broker.ts';
-import { BrokerProcess, firstExisting, freePorts, outputOf } from './process.ts';
+import { BrokerProcess, firstExisting, freePorts, outputOf, packageVersion } from './process.ts';
 
 const startTimeoutMs = 60_000;
 const launcher = '/usr/share/activemq/bin/activemq.jar';
 const java = ['/usr/bin/java', '/usr/local/bin/java'];
-const mqttCodec = ['/usr/share/java/mqtt-client.jar', '/usr/share/java/hawtdispatch.jar', '/usr/share/java/hawtdispatch-transport.jar'];
+const mqttCodec = [
+  '/usr/share/java/mqtt-client.jar',
+  '/usr/share/java/hawtdispatch.jar',
+  '/usr/share/java/hawtdispatch-transport.jar',
+];
 
 export const activemq: BenchBroker = {
   name: 'activemq',
@@ -20,9 +24,8 @@ export const activemq: BenchBroker = {
 
   version(): string | null {
     if (firstExisting([launcher]) === null || firstExisting(java) === null) return null;
-    const packaged = outputOf('dpkg-query', ['-W', '-f', '${Version}', 'activemq']);
     const runtime = /version "([^"]+)"/.exec(outputOf(firstExisting(java)!, ['-version']))?.[1];
-    return `${/^\d[\w.]*/.exec(packaged)?.[0] ?? 'unknown'}, Java ${runtime ?? 'unknown'}`;
+    return `${packageVersion('activemq')}, Java ${runtime ?? 'unknown'}`;
   },
 
   async start(directory: string): Promise<RunningBroker> {
@@ -30,7 +33,12 @@ export const activemq: BenchBroker = {
     writeFileSync(join(directory, 'activemq.xml'), configuration(directory, mqtt, stomp));
     writeFileSync(
       join(directory, 'log4j2.properties'),
-      'appender.console.type=Console\nappender.console.name=console\nrootLogger.level=warn\nrootLogger.appenderRef.console.ref=console\n',
+      [
+        'appender.console.type=Console',
+        'appender.console.name=console',
+        'rootLogger.level=warn',
+        'rootLogger.appenderRef.console.ref=console\n',
+      ].join('\n'),
     );
     const properties = {
       'activemq.home': '/usr/share/activemq',

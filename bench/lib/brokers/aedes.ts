@@ -24,7 +24,9 @@ export const aedes: BenchBroker = {
 
   async start(directory: string): Promise<RunningBroker> {
     const child = await BrokerProcess.start(process.execPath, ['--max-old-space-size=4096', aedesProgram], directory);
-    const { listening } = JSON.parse(await child.firstJsonLine(startTimeoutMs)) as { listening: { mqtt: number; http: number } };
+    const { listening } = JSON.parse(await child.firstJsonLine(startTimeoutMs)) as {
+      listening: { mqtt: number; http: number };
+    };
     return {
       process: child,
       mqttPort: listening.mqtt,

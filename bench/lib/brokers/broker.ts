@@ -1,6 +1,6 @@
-// What the benchmark knows of a broker: whether it is installed, what it can do, how to start it afresh. One file of this folder per
-// broker implements it; all.ts lists them. A broker listens on 127.0.0.1 only, on ports found free, and keeps its
-// files in the directory it is given.
+// What the benchmark knows of a broker: whether it is installed, what it can do, how to start it afresh. One file of
+// this folder per broker implements it; all.ts lists them. A broker listens on 127.0.0.1 only, on ports found free, and
+// keeps its files in the directory it is given.
 
 import type { BrokerProcess } from './process.ts';
 

@@ -1,6 +1,6 @@
-// Eclipse Mosquitto, where it is installed. Its limits that would drop messages are lifted, and TCP_NODELAY is on, as in every other broker
-// here: with its default (off) the kernel gathers its small writes, at the price of 40 ms in the latencies. No WebSocket: its
-// listener ignores the bind address.
+// Eclipse Mosquitto, where it is installed. Its limits that would drop messages are lifted, and TCP_NODELAY is on, as
+// in every other broker here: with its default (off) the kernel gathers its small writes, at the price of 40 ms in the
+// latencies. No WebSocket: its listener ignores the bind address.
 
 import { writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
@@ -9,7 +9,12 @@ import type { BenchBroker, RunningBroker } from './broker.ts';
 import { BrokerProcess, firstExisting, freePorts, outputOf } from './process.ts';
 
 const startTimeoutMs = 10_000;
-const places = ['/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto', '/usr/bin/mosquitto', '/opt/homebrew/sbin/mosquitto'];
+const places = [
+  '/usr/sbin/mosquitto',
+  '/usr/local/sbin/mosquitto',
+  '/usr/bin/mosquitto',
+  '/opt/homebrew/sbin/mosquitto',
+];
 
 export const mosquitto: BenchBroker = {
   name: 'mosquitto',

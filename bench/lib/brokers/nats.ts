@@ -6,7 +6,12 @@ import type { BenchBroker, RunningBroker } from './broker.ts';
 import { BrokerProcess, firstExisting, freePorts, outputOf } from './process.ts';
 
 const startTimeoutMs = 15_000;
-const places = ['/usr/sbin/nats-server', '/usr/local/bin/nats-server', '/usr/bin/nats-server', '/opt/homebrew/bin/nats-server'];
+const places = [
+  '/usr/sbin/nats-server',
+  '/usr/local/bin/nats-server',
+  '/usr/bin/nats-server',
+  '/opt/homebrew/bin/nats-server',
+];
 
 export const nats: BenchBroker = {
   name: 'nats',

@@ -1,6 +1,6 @@
-// Starts a broker as a child process and ends it again, with everything it has started. Its output goes to a file, so that a failure to start
-// can say why. Only processes started here are ever signalled; those still running when the benchmark ends, however it
-// ends, are killed with it.
+// Starts a broker as a child process and ends it again, with everything it has started. Its output goes to a file, so
+// that a failure to start can say why. Only processes started here are ever signalled; those still running when the
+// benchmark ends, however it ends, are killed with it.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
@@ -39,7 +39,11 @@ export class BrokerProcess {
   ): Promise<BrokerProcess> {
     const logPath = join(directory, `${name}.log`);
     const log = openSync(logPath, 'w');
-    const child = spawn(command, args, { cwd: directory, env: { ...process.env, ...environment }, stdio: ['ignore', log, log] });
+    const child = spawn(command, args, {
+      cwd: directory,
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', log, log],
+    });
     closeSync(log);
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
@@ -106,6 +110,11 @@ export function firstExisting(paths: readonly string[]): string | null {
 export function outputOf(command: string, args: readonly string[]): string {
   const result = spawnSync(command, args, { encoding: 'utf8', timeout: 10_000 });
   return `${result.stdout ?? ''}${result.stderr ?? ''}`;
+}
+
+/** Upstream version of an installed Debian package. */
+export function packageVersion(name: string): string {
+  return /^Version: (?:\d+:)?(\d[\w.]*)/m.exec(outputOf('dpkg', ['-s', name]))?.[1] ?? 'unknown';
 }
 
 /** Ports that were free a moment ago, each once. */

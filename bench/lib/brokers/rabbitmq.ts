@@ -1,10 +1,11 @@
-// RabbitMQ, where it is installed: one node with the MQTT, Web MQTT and STOMP plugins, its own epmd beside it, everything on loopback. Its
-// schedulers do not spin while they wait, since that would count as work. Its QoS 2 is granted as 1.
+// RabbitMQ, where it is installed: one node with the MQTT, Web MQTT and STOMP plugins, its own epmd beside it,
+// everything on loopback. Its schedulers do not spin while they wait, since that would count as work. Its QoS 2 is
+// granted as 1.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BenchBroker, RunningBroker } from './broker.ts';
-import { BrokerProcess, firstExisting, freePorts, outputOf } from './process.ts';
+import { BrokerProcess, firstExisting, freePorts, packageVersion } from './process.ts';
 
 const startTimeoutMs = 120_000;
 const places = ['/usr/lib/rabbitmq/bin/rabbitmq-server', '/opt/homebrew/sbin/rabbitmq-server'];
@@ -19,8 +20,7 @@ export const rabbitmq: BenchBroker = {
 
   version(): string | null {
     if (firstExisting(places) === null || firstExisting(epmdPlaces) === null) return null;
-    const packaged = outputOf('dpkg-query', ['-W', '-f', '${Version}', 'rabbitmq-server']);
-    return /^\d[\w.]*/.exec(packaged)?.[0] ?? 'unknown';
+    return packageVersion('rabbitmq-server');
   },
 
   async start(directory: string): Promise<RunningBroker> {
@@ -40,7 +40,12 @@ export const rabbitmq: BenchBroker = {
       'disk_free_limit.absolute': '500MB',
     };
     const path = join(directory, 'rabbitmq.conf');
-    writeFileSync(path, Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`).join(''));
+    writeFileSync(
+      path,
+      Object.entries(settings)
+        .map(([key, value]) => `${key} = ${value}\n`)
+        .join(''),
+    );
     const environment = {
       HOME: directory,
       ERL_EPMD_ADDRESS: '127.0.0.1',
@@ -56,7 +61,13 @@ export const rabbitmq: BenchBroker = {
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
         '-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none',
     };
-    const names = await BrokerProcess.start(firstExisting(epmdPlaces)!, ['-address', '127.0.0.1', '-port', String(epmd)], directory, {}, 'epmd');
+    const names = await BrokerProcess.start(
+      firstExisting(epmdPlaces)!,
+      ['-address', '127.0.0.1', '-port', String(epmd)],
+      directory,
+      {},
+      'epmd',
+    );
     try {
       const child = await BrokerProcess.start(firstExisting(places)!, [], directory, environment);
       for (const port of [mqtt, stomp, web]) await child.untilListening(port, startTimeoutMs);

@@ -31,7 +31,19 @@ export const sluice: BenchBroker = {
     const anyPort = '127.0.0.1:0';
     const child = await BrokerProcess.start(
       process.execPath,
-      [brokerProgram, 'start', '--json', '--mqtt', anyPort, '--stomp', anyPort, '--http', anyPort, '--data', join(directory, 'data')],
+      [
+        brokerProgram,
+        'start',
+        '--json',
+        '--mqtt',
+        anyPort,
+        '--stomp',
+        anyPort,
+        '--http',
+        anyPort,
+        '--data',
+        join(directory, 'data'),
+      ],
       directory,
     );
     const { listening } = JSON.parse(await child.firstJsonLine(startTimeoutMs)) as Started;

@@ -1,13 +1,14 @@
-// Judges each delivery of one subscriber: intact, for this subscriber, in order, how old. It relies on the payload's header (payload.ts) and
-// the ledger; the work per message is a few loads and compares. It never looks at what the protocol has put around the payload.
+// Judges each delivery of one subscriber: intact, for this subscriber, in order, how old. It relies on the payload's
+// header (payload.ts) and the ledger; the work per message is a few loads and compares. It never looks at what the
+// protocol has put around the payload.
 
 import { Histogram } from '../histogram.ts';
 import type { Layout } from './layout.ts';
 import { Ledger } from './ledger.ts';
-import type { LoadPlan } from './plan.ts';
 import { blankPayload, checkAt, headerBytes, laneAt, readHex, seqAt, stampAt, textHeaderBytes } from './payload.ts';
+import type { LoadPlan } from './plan.ts';
 
-/** The pattern after the header is compared in one of this many messages (a power of two), which is enough to see a broker that mixes buffers up. */
+/** The pattern after the header is compared in one of this many messages: enough to see buffers mixed up. */
 const patternCheckInterval = 64;
 
 /** What the inboxes of one run share. */
@@ -68,7 +69,7 @@ export class Inbox {
   private readonly laneDomain: Uint32Array;
   private readonly laneLocal: Uint32Array;
   private readonly expected: Uint32Array;
-  /** Competing subscribers see gaps as a matter of course: the next number after the highest seen on this connection, by lane. */
+  /** By lane, where subscribers compete and gaps are normal: the number after the highest seen on this connection. */
   private readonly ownNext: Uint32Array | null;
   private readonly payloadBytes: number;
   private readonly tag: number;

@@ -1,6 +1,6 @@
-// Who sends to which topic and who listens to it. A lane is one pair of publisher and topic, the unit in which sequence numbers count; a
-// domain is a group of subscribers that listen to the same topics, the unit in which a closed loop counts its window. It
-// relies on the plan alone and holds nothing that changes while the load runs.
+// Who sends to which topic and who listens to it. A lane is one pair of publisher and topic, the unit in which sequence
+// numbers count; a domain is a group of subscribers that listen to the same topics, the unit in which a closed loop
+// counts its window. It relies on the plan alone and holds nothing that changes while the load runs.
 //
 //   topics T, publishers P, subscribers M
 //   T <= P: publisher i sends to topic i mod T                 lane = publisher, T or fewer publishers share a topic
@@ -70,7 +70,8 @@ export class Layout {
   topicsOfSubscriber(subscriber: number): number[] {
     if (this.plan.wildcard) return [];
     const found: number[] = [];
-    for (let topic = this.domainOfSubscriber(subscriber); topic < this.plan.topics; topic += this.domainCount) found.push(topic);
+    for (let topic = this.domainOfSubscriber(subscriber); topic < this.plan.topics; topic += this.domainCount)
+      found.push(topic);
     return found;
   }
 }

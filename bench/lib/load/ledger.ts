@@ -1,7 +1,7 @@
-// Counts what arrived against what was sent: every message of a lane carries the next sequence number, so that a reader which keeps the next
-// number it expects, and the ranges it has skipped, tells loss, duplicates and reordering apart exactly and at no cost while
-// everything is in order. A reader is a subscriber, or all competing subscribers of a queue together. It never guesses: what is still
-// skipped at the end is lost.
+// Counts what arrived against what was sent: every message of a lane carries the next sequence number, so that a reader
+// which keeps the next number it expects, and the ranges it has skipped, tells loss, duplicates and reordering apart
+// exactly and at no cost while everything is in order. A reader is a subscriber, or all competing subscribers of a
+// queue together. It never guesses: what is still skipped at the end is lost.
 //
 //   expected 7, holes [2,4) : 0, 1, 4, 5, 6 have arrived; a 3 now is late and fills its hole, a 5 now is a duplicate
 

@@ -1,11 +1,12 @@
-// One connection of the generator, TCP or WebSocket. All connections read into one arena, whose headroom takes what the last read
-// left over of a packet, so that an endpoint only ever sees contiguous bytes; nothing is allocated per read. Writes go out as they
-// are handed over; one the kernel does not take at once leaves the link blocked, and its bytes must not change until it is writable again.
+// One connection of the generator, TCP or WebSocket. All connections read into one arena, whose headroom takes what the
+// last read left over of a packet, so that an endpoint only ever sees contiguous bytes; nothing is allocated per read.
+// Writes go out as they are handed over; one the kernel does not take at once leaves the link blocked, and its bytes
+// must not change until it is writable again.
 //
 //   arena:   | headroom ........ [left over] | 256 KiB read into by every socket in turn |
 //                                ^ start      ^ base                        ^ base + read
 
-import { type Socket, connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 const readBytes = 262_144;
 /** A server's frame header; a client's has four bytes more. */
@@ -37,7 +38,7 @@ export class ReadArena {
   }
 }
 
-/** Where answers gather while a chunk is read. Bytes begin at `front`, which leaves room for a frame header in front of them and aligns them. */
+/** Where answers gather while a chunk is read. Bytes begin at `front`: aligned, with room for a frame header before. */
 export class OutBuffer {
   static readonly front = 16;
   bytes: Buffer;
@@ -136,7 +137,7 @@ export class Link {
     this.feed(start, end);
   }
 
-  /** Hands payload bytes of the arena to the endpoint, what was left over in front of them, and keeps what it leaves. */
+  /** Hands bytes of the arena to the endpoint, what was left over in front of them, and keeps what it leaves. */
   protected feed(start: number, end: number): void {
     if (this.closed) return;
     const { bytes, view } = this.arena;
@@ -178,8 +179,8 @@ export class Link {
 const opcode = { continuation: 0x0, text: 0x1, binary: 0x2, close: 0x8, ping: 0x9, pong: 0xa } as const;
 
 /**
- * MQTT over WebSocket (RFC 6455): each write is one masked binary frame, however many packets it holds. Incoming frames are taken apart in
- * place: the first payload of a chunk stays where it is, further ones move up behind it.
+ * MQTT over WebSocket (RFC 6455): each write is one masked binary frame, however many packets it holds. Incoming frames
+ * are taken apart in place: the first payload of a chunk stays where it is, further ones move up behind it.
  */
 export class WebSocketLink extends Link {
   private readonly request: string;
@@ -245,7 +246,7 @@ export class WebSocketLink extends Link {
     this.unframe(from, end);
   }
 
-  /** Masks what is in the out buffer and puts the frame header in front; returns where the frame begins. RFC 6455 section 5.2, 5.3. */
+  /** Masks the out buffer and puts a header in front; returns where the frame begins. RFC 6455 section 5.2, 5.3. */
   private frame(kind: number): number {
     const { bytes, words, end } = this.out;
     const length = end - OutBuffer.front;

@@ -1,16 +1,16 @@
-// One run of the load: connect, warm up, measure, wait for what is owed, report. It decides which publisher sends when: in a closed loop each gets
-// its share of the window that deliveries have freed, once per turn of the event loop; in an open loop each message
-// has a due time, and is stamped with that, so that a stalled broker shows in the latencies instead of slowing the sender down.
-// It relies on the endpoints for the bytes and never touches a socket itself.
+// One run of the load: connect, warm up, measure, wait for what is owed, report. It decides which publisher sends when:
+// in a closed loop each gets its share of the window that deliveries have freed, once per turn of the event loop; in an
+// open loop each message has a due time, and is stamped with that, so that a stalled broker shows in the latencies
+// instead of slowing the sender down. It relies on the endpoints for the bytes and never touches a socket itself.
 
 import { Histogram } from '../histogram.ts';
 import { cpuSecondsOf, descendantsOf, machineBusySeconds, readProcessTree } from '../process-figures.ts';
 import { Deliveries } from './inbox.ts';
 import { Layout } from './layout.ts';
 import { type Endpoint, Link, OutBuffer, ReadArena, WebSocketLink } from './link.ts';
-import { answered, type LoadPlan, type LoadReport } from './plan.ts';
 import { MqttPublisher, MqttSubscriber, mqttFarewell } from './mqtt.ts';
 import { nowUs } from './payload.ts';
+import { answered, type LoadPlan, type LoadReport } from './plan.ts';
 import type { Publisher, Shared, Supervisor } from './publisher.ts';
 import { StompPublisher, StompSubscriber, stompFarewell } from './stomp.ts';
 
@@ -58,7 +58,7 @@ export class Load implements Supervisor {
   private waiting: Publisher[] = [];
   private served: Publisher[] = [];
   private turnNumber = 0;
-  /** By domain: sent; written off by a stall; room in the window, as of a turn; the subscribers' progress and when it last changed. */
+  /** By domain: sent, written off by a stall, room in the window as of a turn, progress and when it last changed. */
   private readonly sent: Float64Array;
   private readonly writtenOff: Float64Array;
   private readonly room: Float64Array;
@@ -99,7 +99,9 @@ export class Load implements Supervisor {
     const out = new OutBuffer(Math.max(plan.batchBytes, plan.payloadBytes + frameOverheadMax));
     for (const endpoint of [...this.subscribers, ...this.publishers]) {
       endpoint.link =
-        plan.transport === 'websocket' ? new WebSocketLink(arena, out, endpoint, plan.host, plan.path) : new Link(arena, out, endpoint);
+        plan.transport === 'websocket'
+          ? new WebSocketLink(arena, out, endpoint, plan.host, plan.path)
+          : new Link(arena, out, endpoint);
     }
   }
 
@@ -152,7 +154,10 @@ export class Load implements Supervisor {
   private async connect(endpoints: readonly (Endpoint & { link: Link })[]): Promise<void> {
     const readyBefore = this.readyCount;
     let opened = 0;
-    const deadline = setTimeout(() => this.onFailure(`only ${this.readyCount} connections were ready in time`), connectTimeoutMs);
+    const deadline = setTimeout(
+      () => this.onFailure(`only ${this.readyCount} connections were ready in time`),
+      connectTimeoutMs,
+    );
     await new Promise<void>((resolve) => {
       const step = (): void => {
         if (this.failure !== '' || this.readyCount - readyBefore === endpoints.length) {

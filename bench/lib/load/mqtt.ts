@@ -1,11 +1,11 @@
-// MQTT 3.1.1 and 5.0 endpoints of the generator: the few packets a load needs, written as bytes and read in place. They rely on Link for whole
-// packets and on Inbox to judge a delivery. They never build an object per message, and treat anything unexpected as a
-// failure of the run rather than as something to recover from.
+// MQTT 3.1.1 and 5.0 endpoints of the generator: the few packets a load needs, written as bytes and read in place. They
+// rely on Link for whole packets and on Inbox to judge a delivery. They never build an object per message, and treat
+// anything unexpected as a failure of the run rather than as something to recover from.
 
 import { Inbox } from './inbox.ts';
 import type { Endpoint, Link } from './link.ts';
-import type { LoadPlan } from './plan.ts';
 import { blankPayload, checkAt, laneAt, nowUs, seqAt, stampAt } from './payload.ts';
+import type { LoadPlan } from './plan.ts';
 import { Publisher, type Shared } from './publisher.ts';
 
 const packetType = {
@@ -129,7 +129,8 @@ export class MqttPublisher extends Publisher {
         default:
           expected = false;
       }
-      if (length > 2 && type >= packetType.puback && type <= packetType.pubcomp && bytes[at + 4]! >= 0x80) expected = false;
+      if (length > 2 && type >= packetType.puback && type <= packetType.pubcomp && bytes[at + 4]! >= 0x80)
+        expected = false;
       if (!expected) {
         this.onClosed(`unexpected packet ${bytes.toString('hex', at, Math.min(end, at + 6))}`);
         return end;

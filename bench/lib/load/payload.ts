@@ -1,5 +1,6 @@
-// The payload of a generated message: a header that says what it is, then a fixed pattern. Binary for MQTT, hexadecimal digits for STOMP, so
-// that a broker which measures STOMP bodies by their final NUL delivers them unharmed. Fields are little endian.
+// The payload of a generated message: a header that says what it is, then a fixed pattern. Binary for MQTT, hexadecimal
+// digits for STOMP, so that a broker which measures STOMP bodies by their final NUL delivers them unharmed. Fields are
+// little endian.
 //
 //   seq u32 | stamp u32 | lane u32 | check u32 | pattern ...          check = seq ^ lane ^ tag of the run
 //

@@ -1,5 +1,5 @@
-// What one run of the load generator does (the plan, given to it as JSON) and what it saw (the report, one JSON line on standard
-// output). Both ends of the process boundary import this file and nothing else of each other.
+// What one run of the load generator does (the plan, given to it as JSON) and what it saw (the report, one JSON line on
+// standard output). Both ends of the process boundary import this file and nothing else of each other.
 
 import type { LatencySummary } from '../histogram.ts';
 
@@ -39,7 +39,7 @@ export interface LoadPlan {
 
   /** With QoS > 0 or receipts: unanswered messages per publisher. */
   inFlight: number;
-  /** Closed loop: messages sent and not yet received by the slowest subscriber, per group of equal subscribers; 0 is no limit. */
+  /** Closed loop: messages sent and not yet with the slowest subscriber, per domain (layout.ts); 0 is no limit. */
   window: number;
   /** Open loop: messages per second of all publishers together; 0 is a closed loop. */
   rate: number;
@@ -60,7 +60,8 @@ export interface LoadReport {
   /** Empty, or why the run is worth nothing. */
   failure: string;
 
-  // Over the whole run, warm-up and drain included. Deliveries: `received` has everything that arrived intact, duplicates included.
+  // Over the whole run, warm-up and drain included. Deliveries: `received` has everything that arrived intact,
+  // duplicates included.
   published: number;
   received: number;
   lost: number;
@@ -82,9 +83,9 @@ export interface LoadReport {
   brokerCores: number;
   generatorCores: number;
   otherCores: number;
-  /** From the time stamp in the payload (open loop: the due time) to the return of the read that brought the message, in µs. */
+  /** From the stamp in the payload (open loop: the due time) to the return of the read that brought the message. */
   latency: LatencySummary;
-  /** From the stamp to the publisher's answer: PUBACK, PUBCOMP, RECEIPT; null without any. */
+  /** From the stamp to the publisher's answer (PUBACK, PUBCOMP, RECEIPT); null without any. Both in µs. */
   answer: LatencySummary | null;
   /** Open loop: the furthest a send was behind its due time, in µs. */
   lateUsMax: number;

@@ -1,16 +1,17 @@
-// One publisher: how much it has sent, what is unanswered, and its slab, a block of prebuilt frames in which only sequence number, stamp and
-// packet identifier are patched before a stretch of it goes out in one write. It relies on a Link; when and how much to send is
-// decided by load.ts. The protocol's subclass builds the slab, patches frames and reads answers.
+// One publisher: how much it has sent, what is unanswered, and its slab, a block of prebuilt frames in which only
+// sequence number, stamp and packet identifier are patched before a stretch of it goes out in one write. It relies on a
+// Link; when and how much to send is decided by load.ts. The protocol's subclass builds the slab, patches frames and
+// reads answers.
 //
 //   slab:  | frame of lane 0 | lane 1 | ... | lane L-1 | lane 0 | lane 1 | ...          frame k is of lane k mod L
 //            a write of n frames starts at the lane that is next and takes n <= batch frames in a row
 
-import { Histogram } from '../histogram.ts';
+import type { Histogram } from '../histogram.ts';
 import type { Deliveries } from './inbox.ts';
 import type { Layout } from './layout.ts';
 import type { Endpoint, Link } from './link.ts';
-import { answered, type LoadPlan } from './plan.ts';
 import { nowUs } from './payload.ts';
+import { answered, type LoadPlan } from './plan.ts';
 
 /** What endpoints tell the run they belong to. */
 export interface Supervisor {
@@ -105,7 +106,8 @@ export abstract class Publisher implements Endpoint {
   sendDue(count: number, dueUs: (ordinal: number) => number): number {
     const frames = Math.min(count, this.batchFrames);
     const start = this.laneIndex * this.frameBytes;
-    for (let index = 0, at = start; index < frames; index++, at += this.frameBytes) this.stamp(at, dueUs(this.published));
+    for (let index = 0, at = start; index < frames; index++, at += this.frameBytes)
+      this.stamp(at, dueUs(this.published));
     this.link.send(this.slab, start, start + frames * this.frameBytes);
     return frames;
   }

@@ -1,11 +1,12 @@
-// STOMP 1.2 endpoints of the generator. Frames are prebuilt; only payload header and receipt number are patched. Deliveries are scanned in place:
-// the header lines once, byte by byte, for the three headers that matter; the body by its content-length, or by its NUL where the
-// broker gives none. They rely on Link for contiguous bytes and on Inbox to judge a delivery, and never build a string per message.
+// STOMP 1.2 endpoints of the generator. Frames are prebuilt; only payload header and receipt number are patched.
+// Deliveries are scanned in place: the header lines once, byte by byte, for the three headers that matter; the body by
+// its content-length, or by its NUL where the broker gives none. They rely on Link for contiguous bytes and on Inbox to
+// judge a delivery, and never build a string per message.
 
 import { Inbox } from './inbox.ts';
 import type { Endpoint, Link } from './link.ts';
-import type { LoadPlan } from './plan.ts';
 import { blankPayload, checkAt, laneAt, nowUs, seqAt, stampAt, writeHex } from './payload.ts';
+import type { LoadPlan } from './plan.ts';
 import { Publisher, type Shared } from './publisher.ts';
 
 const newline = 0x0a;
@@ -22,7 +23,8 @@ const ackStart = Buffer.from('ACK\nid:');
 const ackEnd = Buffer.from('\n\n\0');
 
 function destination(shared: Shared, topic: number): string {
-  return `${shared.plan.destinationPrefix}b${shared.tagText}.t${String(topic).padStart(String(shared.plan.topics - 1).length, '0')}`;
+  const { destinationPrefix, topics } = shared.plan;
+  return `${destinationPrefix}b${shared.tagText}.t${String(topic).padStart(String(topics - 1).length, '0')}`;
 }
 
 function connectFrame(plan: LoadPlan): Buffer {
@@ -64,7 +66,8 @@ class FrameScan {
       if (first === letter.c && startsWith(bytes, line, contentLengthName, end)) {
         at += contentLengthName.length;
         length = 0;
-        for (let digit = bytes[at]! - 0x30; digit >= 0 && digit <= 9 && at < end; digit = bytes[++at]! - 0x30) length = length * 10 + digit;
+        for (let digit = bytes[at]! - 0x30; digit >= 0 && digit <= 9 && at < end; digit = bytes[++at]! - 0x30)
+          length = length * 10 + digit;
         while (at < end && bytes[at] !== newline) at++;
       } else {
         while (at < end && bytes[at] !== newline) at++;
@@ -100,7 +103,10 @@ function startsWith(bytes: Buffer, at: number, name: Buffer, end: number): boole
 
 /** What the broker says in an ERROR frame, for a failure message. */
 function errorText(bytes: Buffer, start: number, end: number): string {
-  return bytes.toString('utf8', start, Math.min(end, start + 300)).replaceAll('\n', ' ').replaceAll('\0', '');
+  return bytes
+    .toString('utf8', start, Math.min(end, start + 300))
+    .replaceAll('\n', ' ')
+    .replaceAll('\0', '');
 }
 
 export class StompPublisher extends Publisher {
@@ -152,7 +158,8 @@ export class StompPublisher extends Publisher {
     const { plan, layout } = this.shared;
     const receipt = plan.receipts ? `receipt:${'0'.repeat(receiptDigits)}\n` : '';
     const persistent = plan.persistent ? 'persistent:true\n' : '';
-    const head = `SEND\ndestination:${destination(this.shared, layout.topicOfLane(lane))}\n${persistent}content-length:${plan.payloadBytes}\n`;
+    const to = destination(this.shared, layout.topicOfLane(lane));
+    const head = `SEND\ndestination:${to}\n${persistent}content-length:${plan.payloadBytes}\n`;
     this.receiptAt = plan.receipts ? head.length + 'receipt:'.length : -1;
     const headers = Buffer.from(`${head}${receipt}\n`);
     this.payloadAt = headers.length;
@@ -259,9 +266,12 @@ export class StompSubscriber implements Endpoint {
     const { plan, layout, tagText } = this.shared;
     const topics = layout.topicsOfSubscriber(this.index);
     const names =
-      topics.length === 0 ? [`${plan.destinationPrefix}b${tagText}.#`] : topics.map((topic) => destination(this.shared, topic));
+      topics.length === 0
+        ? [`${plan.destinationPrefix}b${tagText}.#`]
+        : topics.map((topic) => destination(this.shared, topic));
     // RabbitMQ and this broker read the first, ActiveMQ the second.
-    const prefetch = plan.prefetch === 0 ? '' : `prefetch-count:${plan.prefetch}\nactivemq.prefetchSize:${plan.prefetch}\n`;
+    const prefetch =
+      plan.prefetch === 0 ? '' : `prefetch-count:${plan.prefetch}\nactivemq.prefetchSize:${plan.prefetch}\n`;
     this.receiptsOwed = names.length;
     let frames = '';
     for (const [id, name] of names.entries()) {
