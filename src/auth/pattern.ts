@@ -40,6 +40,11 @@ export interface Pattern {
   readonly segments: readonly Segment[];
 }
 
+/** Does what `pattern` covers depend on the client id? */
+export function dependsOnClient(pattern: Pattern): boolean {
+  return pattern.segments.includes(CLIENT);
+}
+
 /** What the variables stand for. */
 export interface Subject {
   readonly user: string;

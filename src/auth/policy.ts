@@ -1,7 +1,17 @@
 // What a user may do: allow and deny rules, compiled from the configuration. Pure functions of rules, action and name; deny beats allow, and what no rule
 // allows is denied. Where a user has no `allow` at all, the default permissions stand in; an empty `allow` allows nothing.
 import type { Action, Resource } from '../core/authorizer.ts';
-import { compilePattern, covers, DOTTED, namesClient, type Pattern, type Subject, TOPIC, Unusable } from './pattern.ts';
+import {
+  compilePattern,
+  covers,
+  DOTTED,
+  dependsOnClient,
+  namesClient,
+  type Pattern,
+  type Subject,
+  TOPIC,
+  Unusable,
+} from './pattern.ts';
 
 /** A rule as configured: it applies when the action, the vhost and the name are among those it lists. */
 export interface Rule {
@@ -35,9 +45,11 @@ interface CompiledRule {
 export interface Policy {
   readonly allow: readonly CompiledRule[];
   readonly deny: readonly CompiledRule[];
+  /** A rule has %c: two clients of one user may get different answers. */
+  readonly dependsOnClient: boolean;
 }
 
-export const NOTHING_ALLOWED: Policy = { allow: [], deny: [] };
+export const NOTHING_ALLOWED: Policy = { allow: [], deny: [], dependsOnClient: false };
 
 /** 'orders/eu/#' → the exchange pattern 'orders' and the filter 'eu/#' for routing keys; without '/', any key. */
 export function splitExchangePattern(text: string): { name: string; key: string | null } {
@@ -58,8 +70,15 @@ function compileRule(rule: Rule): CompiledRule {
   };
 }
 
+function ruleDependsOnClient({ topics, queues, exchanges }: CompiledRule): boolean {
+  const names = exchanges.flatMap(({ name, key }) => (key === null ? [name] : [name, key]));
+  return [...topics, ...queues, ...names].some(dependsOnClient);
+}
+
 export function compilePolicy(rules: Rules): Policy {
-  return { allow: (rules.allow ?? DEFAULT_ALLOW).map(compileRule), deny: (rules.deny ?? []).map(compileRule) };
+  const allow = (rules.allow ?? DEFAULT_ALLOW).map(compileRule);
+  const deny = (rules.deny ?? []).map(compileRule);
+  return { allow, deny, dependsOnClient: [...allow, ...deny].some(ruleDependsOnClient) };
 }
 
 /** Exchanges that are another way to say something else. A rule on the one holds for the other, whichever way a client takes. */

@@ -124,6 +124,10 @@ export class UserDirectory implements Authenticator, Authorizer {
     return holder instanceof PolicyHolder && usesClientId(holder.policy);
   }
 
+  dependsOnClient({ policy: holder }: Principal): boolean {
+    return holder instanceof PolicyHolder && holder.policy.dependsOnClient;
+  }
+
   allows(principal: Principal, clientId: string, action: Action, resource: Resource): boolean {
     const holder = principal.policy;
     if (!(holder instanceof PolicyHolder)) return false;
