@@ -94,11 +94,6 @@ export function isSubstitutable(value: string, notation: Notation, first: boolea
   return !(first && value.startsWith('$'));
 }
 
-/** Does it contain %c? */
-export function namesClient({ segments }: Pattern): boolean {
-  return segments.includes(CLIENT);
-}
-
 function substituteFor(segment: Segment, subject: Subject): string {
   if (segment === USER) return subject.user;
   return segment === CLIENT ? subject.clientId : subject.vhost;

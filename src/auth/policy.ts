@@ -6,7 +6,6 @@ import {
   covers,
   DOTTED,
   dependsOnClient,
-  namesClient,
   type Pattern,
   type Subject,
   TOPIC,
@@ -129,14 +128,4 @@ export function isAllowed(policy: Policy, user: string, clientId: string, action
   for (const rule of policy.deny) if (matches(rule, action, target, subject, Unusable.MatchesAnything)) return false;
   for (const rule of policy.allow) if (matches(rule, action, target, subject, Unusable.MatchesNothing)) return true;
   return false;
-}
-
-/** Is there a %c in it, so that answers differ between clients of one user? */
-export function usesClientId({ allow, deny }: Policy): boolean {
-  return [...allow, ...deny].some(
-    ({ topics, queues, exchanges }) =>
-      topics.some(namesClient) ||
-      queues.some(namesClient) ||
-      exchanges.some(({ name, key }) => namesClient(name) || (key !== null && namesClient(key))),
-  );
 }

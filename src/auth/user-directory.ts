@@ -13,7 +13,7 @@ import {
   unsatisfiableHash,
 } from './password.ts';
 import type { PasswordVerifier } from './password-verifier.ts';
-import { compilePolicy, isAllowed, NOTHING_ALLOWED, type Policy, type Rules, usesClientId } from './policy.ts';
+import { compilePolicy, isAllowed, NOTHING_ALLOWED, type Policy, type Rules } from './policy.ts';
 
 export interface UserEntry extends Rules {
   readonly name: string;
@@ -117,11 +117,6 @@ export class UserDirectory implements Authenticator, Authorizer {
     if (this.isRemembered(user, digest)) return user.granted;
     if (user.checking !== null && timingSafeEqual(user.checking.digest, digest)) return user.checking.result;
     return this.check(name, user, digest, password, address);
-  }
-
-  dependsOnClient(principal: Principal): boolean {
-    const holder = principal.policy;
-    return holder instanceof PolicyHolder && usesClientId(holder.policy);
   }
 
   dependsOnClient({ policy: holder }: Principal): boolean {
