@@ -10,7 +10,7 @@ import type { Clock, Timer } from './clock.ts';
 import type { OutputSink, Piece } from './output.ts';
 import { Output } from './output.ts';
 import { PiecesInFlight } from './pieces-in-flight.ts';
-import type { Peer, Transport, TransportHandler, TransportKind } from './transport.ts';
+import type { HandshakeGuard, Peer, Transport, TransportHandler, TransportKind } from './transport.ts';
 import type { Turn } from './turn.ts';
 
 /** How long a stream that was ended may take to send what is left and to be closed by its peer. */
@@ -49,6 +49,7 @@ export class SocketTransport implements Transport, OutputSink {
   readonly listener: string;
   readonly output: Output;
   handler: TransportHandler = IGNORE;
+  guard: HandshakeGuard | null = null;
   private readonly environment: TransportEnvironment;
   private readonly socket: Socket;
   private readonly inFlight: PiecesInFlight;
@@ -97,6 +98,11 @@ export class SocketTransport implements Transport, OutputSink {
     this.handler.onChunk(arena.bytes, start, start + byteCount);
     // Given away within this call: whether it is read on is the new owner's decision, already made.
     return this.released || this.mayReadOn(byteCount, arena.readEnd - start);
+  }
+
+  established(): void {
+    this.guard?.end();
+    this.guard = null;
   }
 
   pause(): void {
@@ -155,8 +161,8 @@ export class SocketTransport implements Transport, OutputSink {
   }
 
   /**
-   * Gives the socket away as an ordinary stream whose first bytes are bytes[start, end). This transport is over without onClosed.
-   * To be called from within onChunk, before anything was written.
+   * Gives the socket away as an ordinary stream whose first bytes are bytes[start, end). This transport is over without onClosed; its guard stays with
+   * whoever called. To be called from within onChunk, before anything was written.
    */
   release(bytes: Uint8Array, start: number, end: number): Socket {
     const socket = this.socket;
@@ -164,6 +170,7 @@ export class SocketTransport implements Transport, OutputSink {
     this.deaf = true;
     this.told = true;
     this.handler = IGNORE;
+    this.guard = null;
     this.output.discard();
     socket.off('error', this.onError);
     socket.off('close', this.onClose);
@@ -191,6 +198,7 @@ export class SocketTransport implements Transport, OutputSink {
     this.gone = true;
     this.deaf = true;
     this.lingering?.cancel();
+    this.established();
     this.output.discard();
     // Closed means that the kernel has let go of the memory, written or not.
     this.inFlight.releaseAll();

@@ -5,7 +5,8 @@
 // documented interface; before the first listener opens, a self-test on the loopback shows whether this works here. If not, 'data' events serve.
 import type { AddressInfo, ListenOptions, Socket as NetSocket, Server, SocketConstructorOpts } from 'node:net';
 import { connect, createServer, Socket } from 'node:net';
-import type { Clock } from './clock.ts';
+import { LimitedLog } from './limited-log.ts';
+import type { Logger } from './logger.ts';
 import type { TransportEnvironment } from './socket-transport.ts';
 import { SocketTransport } from './socket-transport.ts';
 
@@ -13,15 +14,7 @@ import { SocketTransport } from './socket-transport.ts';
 const BACKLOG = 1024;
 /** An idle peer is probed from here on, so that a dead one is noticed even without a protocol's keep-alive. */
 const TCP_KEEP_ALIVE_MS = 60_000;
-/** A line that anybody outside can cause is logged at most this often. */
-const LOG_INTERVAL_MS = 10_000;
 const SELF_TEST_MS = 1000;
-
-/** The part of a logger that is used here. */
-export interface ListenerLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
 
 /** How the bytes of accepted connections are read. */
 export type ReadMode = 'shared' | 'events';
@@ -97,36 +90,12 @@ export class ConnectionCount {
   }
 }
 
-/** Lets a line through at most every LOG_INTERVAL_MS and says how many were left out in between. */
-export class LimitedLog {
-  private readonly clock: Clock;
-  private readonly log: ListenerLog;
-  private nextMs = Number.NEGATIVE_INFINITY;
-  private suppressed = 0;
-
-  constructor(clock: Clock, log: ListenerLog) {
-    this.clock = clock;
-    this.log = log;
-  }
-
-  warn(fields: object, message: string): void {
-    const now = this.clock.now();
-    if (now < this.nextMs) {
-      this.suppressed++;
-      return;
-    }
-    this.nextMs = now + LOG_INTERVAL_MS;
-    this.log.warn(this.suppressed === 0 ? fields : { ...fields, suppressed: this.suppressed }, message);
-    this.suppressed = 0;
-  }
-}
-
 export class TcpListener {
   readonly name: string;
   private readonly environment: TransportEnvironment;
   private readonly options: TcpListenerOptions;
   private readonly connections: ConnectionCount;
-  private readonly log: ListenerLog;
+  private readonly logger: Logger;
   private readonly refusals: LimitedLog;
   private readonly acceptErrors: LimitedLog;
   private readonly accept: (transport: SocketTransport) => void;
@@ -138,7 +107,7 @@ export class TcpListener {
     environment: TransportEnvironment,
     options: TcpListenerOptions,
     connections: ConnectionCount,
-    log: ListenerLog,
+    logger: Logger,
     /** Is given every new transport and sets its handler before returning. */
     accept: (transport: SocketTransport) => void,
   ) {
@@ -146,9 +115,9 @@ export class TcpListener {
     this.environment = environment;
     this.options = options;
     this.connections = connections;
-    this.log = log;
-    this.refusals = new LimitedLog(environment.clock, log);
-    this.acceptErrors = new LimitedLog(environment.clock, log);
+    this.logger = logger;
+    this.refusals = new LimitedLog(environment.clock, logger, 1);
+    this.acceptErrors = new LimitedLog(environment.clock, logger, 1);
     this.accept = accept;
     const arena = environment.arena;
     this.readBuffer = arena.bytes.subarray(arena.readStart, arena.readEnd);
@@ -169,7 +138,7 @@ export class TcpListener {
     const { name, host, port } = this.options;
     this.mode = this.options.readMode ?? (await readModeHere());
     if (this.mode === 'events' && this.options.readMode === undefined) {
-      this.log.warn(
+      this.logger.warn(
         { listener: name },
         'reading through a shared buffer does not work on this Node version; reading by events, which is slower',
       );

@@ -21,6 +21,12 @@ export interface Peer {
   readonly loopback: boolean;
 }
 
+/** What holds a new stream to its time limit until its peer has been let in. */
+export interface HandshakeGuard {
+  /** The peer has been let in, or the stream is over. */
+  end(): void;
+}
+
 export type TransportKind = 'tcp' | 'tls' | 'ws' | 'memory';
 
 export interface Transport {

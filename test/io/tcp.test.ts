@@ -3,17 +3,17 @@ import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Arena } from '../../src/io/arena.ts';
+import { LimitedLog } from '../../src/io/limited-log.ts';
+import { KeptLogger, type Logger, SILENT } from '../../src/io/logger.ts';
 import type { SocketTransport, TransportEnvironment } from '../../src/io/socket-transport.ts';
 import { isLoopback } from '../../src/io/socket-transport.ts';
-import type { ListenerLog, ReadMode } from '../../src/io/tcp.ts';
-import { ConnectionCount, LimitedLog, ListenError, listenOn, readModeHere, TcpListener } from '../../src/io/tcp.ts';
+import type { ReadMode } from '../../src/io/tcp.ts';
+import { ConnectionCount, ListenError, listenOn, readModeHere, TcpListener } from '../../src/io/tcp.ts';
 import { Turn } from '../../src/io/turn.ts';
 import { ManualClock } from './manual-clock.ts';
 import type { CarrierClient, TransportCarrier } from './transport-suite.ts';
 import { describeTransport } from './transport-suite.ts';
 import { nothing, turns, until } from './until.ts';
-
-const SILENT: ListenerLog = { info: nothing, warn: nothing };
 
 function environmentOf(clock: ManualClock): TransportEnvironment {
   return { arena: new Arena(8), turn: new Turn(clock), clock, congestedBytes: 256 * 1024 };
@@ -99,7 +99,7 @@ describe('TCP listener', () => {
   async function listening(
     connections: ConnectionCount,
     accept: (transport: SocketTransport) => void,
-    log = SILENT,
+    log: Logger = SILENT,
     environment = environmentOf(new ManualClock()),
   ): Promise<{ port: number; listener: TcpListener }> {
     const listener = new TcpListener(
@@ -191,8 +191,8 @@ describe('TCP listener', () => {
 
   test('connections over the limit are refused, counted and logged once in ten seconds', async () => {
     const clock = new ManualClock();
-    const warnings: { fields: object; message: string }[] = [];
-    const log = { info: nothing, warn: (fields: object, message: string) => void warnings.push({ fields, message }) };
+    const log = new KeptLogger();
+    const warnings = log.lines;
     const connections = new ConnectionCount(2);
     const transports: SocketTransport[] = [];
     const { port } = await listening(connections, (transport) => transports.push(transport), log, environmentOf(clock));
@@ -305,12 +305,12 @@ test('only addresses of this machine itself are loopback', () => {
     expect(isLoopback(address)).toBe(false);
 });
 
-test('a limited log says how many lines it left out', () => {
+test('a limited log lets a few lines through in ten seconds and says how many it left out', () => {
   const clock = new ManualClock();
-  const lines: object[] = [];
-  const log = new LimitedLog(clock, { info: nothing, warn: (fields) => void lines.push(fields) });
+  const kept = new KeptLogger();
+  const log = new LimitedLog(clock, kept, 2);
   for (let i = 0; i < 5; i++) log.warn({ i }, 'again');
   clock.advance(10_000);
-  log.warn({ i: 5 }, 'again');
-  expect(lines).toEqual([{ i: 0 }, { i: 5, suppressed: 4 }]);
+  for (let i = 5; i < 8; i++) log.warn({ i }, 'again');
+  expect(kept.lines.map(({ fields }) => fields)).toEqual([{ i: 0 }, { i: 1 }, { i: 5, suppressed: 3 }, { i: 6 }]);
 });
