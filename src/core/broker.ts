@@ -9,6 +9,8 @@ import { Counters } from './counters.ts';
 import { decodeBinding, decodeExchange, decodeQueue, decodeSession } from './definitions.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import type { Publisher } from './publisher.ts';
+import { decodeRun } from './run-record.ts';
+import type { Codec } from './run.ts';
 import type { Queue } from './queue.ts';
 import type { Session } from './session.ts';
 import { Vhost } from './vhost.ts';
@@ -181,7 +183,7 @@ export class Broker implements StorageListener {
   // ---- recovery
 
   /** Rebuilds definitions and sessions from the state store. The storage is open; nobody is connected yet. */
-  recover(): void {
+  recover(codecs: ReadonlyMap<number, Codec>): void {
     const { state } = this;
     if (state === null) return;
     assert(!this.recovering, 'Recovery happens once.');
@@ -200,6 +202,9 @@ export class Broker implements StorageListener {
     for (const [key, value] of state.load('session')) {
       const stored = decodeSession(value);
       this.vhostOf(key).restoreSession(stored, this.principal(stored.principal));
+    }
+    for (const [key, value] of state.load('retained')) {
+      this.vhostOf(key).retain(key.slice(key.indexOf('\0') + 1), decodeRun(value, codecs));
     }
     this.recovering = false;
   }

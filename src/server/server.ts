@@ -1,0 +1,86 @@
+// A broker as it runs: its parts put together, its clock ticking, its listeners open. Used by the executable and by programs that embed it; both choose the parts in
+// start.ts. It opens in the order storage, recovery, listeners, and closes in the reverse one.
+import type { Broker } from '../core/broker.ts';
+import type { Codec } from '../core/run.ts';
+import type { Arena } from '../io/arena.ts';
+import type { Clock, Timer } from '../io/clock.ts';
+import type { Logger } from '../io/logger.ts';
+import type { Turn } from '../io/turn.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { ProtocolAdapter } from './protocol.ts';
+
+/** An adapter as the server runs it. */
+export interface RunningAdapter extends ProtocolAdapter {
+  /** Called TICKS_PER_SECOND times a second. */
+  tick(): void;
+  /** After Broker.recover: what the adapter keeps in the state store goes back to its sessions. */
+  recover(): void;
+  /** Open connections. */
+  readonly connectionCount: number;
+}
+
+export interface ServerParts {
+  readonly broker: Broker;
+  readonly storage: Storage;
+  readonly adapters: readonly RunningAdapter[];
+  readonly codecs: ReadonlyMap<number, Codec>;
+  readonly arena: Arena;
+  readonly turn: Turn;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const TICK_MS = 100;
+
+export class Server {
+  readonly broker: Broker;
+  readonly parts: ServerParts;
+  private timer: Timer | null = null;
+
+  constructor(parts: ServerParts) {
+    this.parts = parts;
+    this.broker = parts.broker;
+    parts.turn.addHook(() => parts.broker.endUnit());
+  }
+
+  /** Recovers what the storage kept and starts the clock. Listeners are opened afterwards. */
+  async open(): Promise<void> {
+    const { broker, storage, codecs, clock, logger, adapters } = this.parts;
+    broker.setTime(clock.realtime());
+    const report = await storage.open(codecs, broker);
+    broker.recover(codecs);
+    for (const adapter of adapters) adapter.recover();
+    if (report.messages + report.stateEntries > 0) logger.info({ ...report }, 'recovered');
+    this.startTicking();
+  }
+
+  private startTicking(): void {
+    const { clock } = this.parts;
+    this.timer = clock.timer(TICK_MS, {
+      onTimer: () => {
+        if (this.timer === null) return;
+        this.tick();
+        this.startTicking();
+      },
+    });
+  }
+
+  private tick(): void {
+    const { broker, clock, adapters } = this.parts;
+    broker.setTime(clock.realtime());
+    broker.tick();
+    for (const adapter of adapters) adapter.tick();
+    // What expired or was published by a timer is a unit like any other.
+    this.parts.turn.request();
+  }
+
+  /** Tells every client, lets what is under way finish, makes everything durable, closes. The listeners are closed already. */
+  async close(): Promise<void> {
+    const { adapters, turn, storage } = this.parts;
+    for (const adapter of adapters) adapter.close();
+    turn.finish();
+    this.timer?.cancel();
+    this.timer = null;
+    await storage.close();
+  }
+}
