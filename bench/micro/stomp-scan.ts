@@ -29,11 +29,15 @@ function report(name: string, work: () => number): void {
   process.stdout.write(`${name.padEnd(64)} ${best.toFixed(1).padStart(8)} ns\n`);
 }
 
-function chunkOf(frame: string): Buffer {
-  return Buffer.from(frame.repeat(FRAMES_PER_CHUNK));
+type FrameText = (index: number) => string;
+
+function chunkOf(frame: FrameText): Buffer {
+  let text = '';
+  for (let i = 0; i < FRAMES_PER_CHUNK; i++) text += frame(i);
+  return Buffer.from(text);
 }
 
-function scanAll(frame: string, version: Version, perFrame: (scanner: FrameScanner) => number): () => number {
+function scanAll(frame: FrameText, version: Version, perFrame: (scanner: FrameScanner) => number): () => number {
   const chunk = chunkOf(frame);
   const scanner = new FrameScanner();
   scanner.version = version;
@@ -53,31 +57,43 @@ function scanAll(frame: string, version: Version, perFrame: (scanner: FrameScann
 }
 
 const range = (scanner: FrameScanner) => scanner.headers.valueStart(scanner.headers.find(Header.destination));
-const short = `SEND\ndestination:/topic/bench/0\ncontent-length:100\n\n${BODY}\0`;
-const text = `SEND\ndestination:/topic/bench/0\n\n${BODY}\0`;
-const receipt = `SEND\ndestination:/queue/bench-0\ncontent-length:100\npersistent:true\nreceipt:00042\n\n${BODY}\0`;
-const many = `SEND\ndestination:/topic/bench/0\ncontent-type:application/json\ntrace-id:4bf92f3577b34da6\nuser:ann\\cx\nregion:zürich\ncontent-length:100\n\n${BODY}\0`;
+const destination = (scanner: FrameScanner) => scanner.headers.string(Header.destination)!.length;
+const body = (headers: string) => `SEND\n${headers}\n${BODY}\0`;
+const short: FrameText = () => body('destination:/topic/bench/0\ncontent-length:100\n');
+const turns: FrameText = (i) => body(`destination:/topic/bench/${i % 10}\ncontent-length:100\n`);
+const receipt: FrameText = (i) =>
+  body(`destination:/queue/bench-0\ncontent-length:100\npersistent:true\nreceipt:${String(i).padStart(5, '0')}\n`);
+const many = (i: number) =>
+  body(
+    `${i % 2 === 0 ? 'a:1\n' : ''}destination:/topic/bench/0\ncontent-type:application/json\ntrace-id:4bf92f3577b34da6\nuser:ann\\cx\nregion:zürich\ncontent-length:100\n`,
+  );
 
 report('SEND, destination, content-length, 100 B', scanAll(short, Version.V1_2, range));
-report('SEND, destination, 100 B to NUL', scanAll(text, Version.V1_2, range));
-report('SEND, + persistent, receipt', scanAll(receipt, Version.V1_2, range));
-report('SEND, 6 headers, escapes and UTF-8', scanAll(many, Version.V1_2, range));
-report('ACK', scanAll('ACK\nid:123456\n\n\0', Version.V1_2, range));
-const destination = (scanner: FrameScanner) => scanner.headers.string(Header.destination)!.length;
+report('SEND, the same, another destination each time', scanAll(turns, Version.V1_2, range));
+report(
+  'SEND, destination, 100 B to NUL',
+  scanAll(() => body('destination:/topic/bench/0\n'), Version.V1_2, range),
+);
+report('SEND, persistent, another receipt each time', scanAll(receipt, Version.V1_2, range));
+report('SEND, 6 or 7 headers, nothing like the frame before', scanAll(many, Version.V1_2, range));
+report(
+  'ACK',
+  scanAll((i) => `ACK\nid:${123_456 + i}\n\n\0`, Version.V1_2, range),
+);
 report('SEND, and its destination as a string', scanAll(short, Version.V1_2, destination));
 
 const block = encodeHeaderBlock(['destination', '/topic/bench/0'], Version.V1_2);
 const prefix = encodeMessagePrefix('sub-0', Version.V1_2);
-const body = Buffer.from(BODY);
+const content = Buffer.from(BODY);
 const out = Buffer.alloc(64 * 1024);
 report('MESSAGE, head and tail, 100 B', () => {
   const count = FRAMES_PER_CHUNK * CHUNKS_PER_ROUND;
   let at = 0;
   for (let tag = 1; tag <= count; tag++) {
-    const size = messageHeadBytes(prefix, tag, false, false) + messageTailBytes(block.length, body.length);
+    const size = messageHeadBytes(prefix, tag, false, false) + messageTailBytes(block.length, content.length);
     if (at + size > out.length) at = 0;
     at = writeMessageHead(out, at, prefix, tag, false, false);
-    at = writeMessageTail(out, at, block, body, 0, body.length);
+    at = writeMessageTail(out, at, block, content, 0, content.length);
   }
   sink += at;
   return count;

@@ -178,12 +178,10 @@ export class FrameScanner {
       let p = this.searchedTo;
       while (p < end) {
         const byte = bytes[p]!;
-        // What may end the line or the frame's luck is left to scanHeaders. A CR matters in 1.2 only, elsewhere LF decides.
-        const telling = byte === LF || byte === NUL || (byte === CR && this.version === Version.V1_2);
-        if (telling) return this.scanHeaders(bytes, this.lineStart, end);
+        if (byte === LF || byte === NUL) return this.scanHeaders(bytes, this.lineStart, end);
         p++;
       }
-      return this.awaitLine(bytes, this.lineStart, end);
+      return this.awaitLine(this.lineStart, end);
     }
     if (this.stage === Stage.BODY_BY_LENGTH) return this.scanBodyByLength(bytes, end);
     return this.findMoreBody(bytes, end);
@@ -237,11 +235,11 @@ export class FrameScanner {
     let p = from;
     for (;;) {
       const lineStart = p;
-      if (p >= end) return this.awaitLine(bytes, lineStart, end);
+      if (p >= end) return this.awaitLine(lineStart, end);
       let byte = bytes[p]!;
       if (byte === LF) return this.scanBody(bytes, p + 1, end);
       if (byte === CR) {
-        if (p + 1 >= end) return this.awaitLine(bytes, lineStart, end);
+        if (p + 1 >= end) return this.awaitLine(lineStart, end);
         if (bytes[p + 1] === LF) return this.scanBody(bytes, p + 2, end);
       }
 
@@ -249,11 +247,11 @@ export class FrameScanner {
       while (byte !== COLON) {
         if (SPECIAL[byte] !== 0) {
           const mark = this.special(byte, bytes, p, end);
-          if (mark === MORE) return this.awaitLine(bytes, lineStart, end);
+          if (mark === MORE) return this.awaitLine(lineStart, end);
           if (mark === LINE_END) this.fail('header-malformed', `${this.line()} has no colon`);
           flags |= mark;
         }
-        if (++p >= end) return this.awaitLine(bytes, lineStart, end);
+        if (++p >= end) return this.awaitLine(lineStart, end);
         byte = bytes[p]!;
       }
       const nameEnd = p;
@@ -261,12 +259,12 @@ export class FrameScanner {
 
       p++;
       for (; ; p++) {
-        if (p >= end) return this.awaitLine(bytes, lineStart, end);
+        if (p >= end) return this.awaitLine(lineStart, end);
         byte = bytes[p]!;
         if (SPECIAL[byte] === 0) continue;
         if (byte === LF) break;
         const mark = this.special(byte, bytes, p, end);
-        if (mark === MORE) return this.awaitLine(bytes, lineStart, end);
+        if (mark === MORE) return this.awaitLine(lineStart, end);
         if (mark === LINE_END) break;
         flags |= mark;
       }
@@ -433,14 +431,14 @@ export class FrameScanner {
     return this.command === Command.STOMP || this.headers.has(Header['accept-version']);
   }
 
-  private awaitLine(bytes: Uint8Array, lineStart: number, end: number): Scan {
+  private awaitLine(lineStart: number, end: number): Scan {
     const size = end - this.frameStart;
     // One more for a CR that may turn out to belong to the line end.
     if (end - lineStart > this.limits.headerLineBytesMax + 1) this.failLine();
     if (size >= this.limits.frameBytesMax) this.failFrame();
     this.stage = Stage.HEADERS;
     this.lineStart = lineStart;
-    this.searchedTo = end > lineStart && bytes[end - 1] === CR ? end - 1 : end;
+    this.searchedTo = end;
     this.bytesNeeded = size + 1;
     return Scan.INCOMPLETE;
   }

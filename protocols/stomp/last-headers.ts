@@ -24,11 +24,8 @@ export class LastHeaders {
   /** How many bytes from bytes[pos] on are the same as those remembered; nothing is read at or after `end`. */
   common(bytes: Uint8Array, pos: number, end: number): number {
     const length = Math.min(end - pos, this.length);
-    if (bytes !== this.viewed) {
-      this.foreign = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      this.viewed = bytes;
-    }
-    const { view, foreign } = this;
+    const { view } = this;
+    const foreign = this.viewOf(bytes);
     let i = 0;
     while (i + 4 <= length && foreign.getInt32(pos + i) === view.getInt32(i)) i += 4;
     while (i < length && bytes[pos + i] === this.bytes[i]) i++;
@@ -41,8 +38,20 @@ export class LastHeaders {
       this.length = 0;
       return;
     }
-    for (let i = same; i < length; i++) this.bytes[i] = bytes[start + i]!;
+    const { view } = this;
+    const foreign = this.viewOf(bytes);
+    let i = same;
+    for (; i + 4 <= length; i += 4) view.setInt32(i, foreign.getInt32(start + i));
+    for (; i < length; i++) this.bytes[i] = bytes[start + i]!;
     this.length = length;
+  }
+
+  private viewOf(bytes: Uint8Array): DataView {
+    if (bytes !== this.viewed) {
+      this.foreign = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      this.viewed = bytes;
+    }
+    return this.foreign;
   }
 
   /** Forgets everything, and lets go of the latest bytes compared. */

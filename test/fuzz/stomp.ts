@@ -84,7 +84,7 @@ const PIECES = [
 
 /** xorshift32: enough for mutations, and the same everywhere. */
 class Dice {
-  private state: number;
+  state: number;
   constructor(seed: number) {
     this.state = seed | 0 || 1;
   }
@@ -102,8 +102,23 @@ class Dice {
   }
 }
 
+/** The same frame some times over, with a figure changed now and then. */
+function alike(dice: Dice, bytes: Buffer): Buffer {
+  const copies: Buffer[] = [];
+  for (let count = 2 + dice.roll(5); count > 0; count--) {
+    const copy = Buffer.from(bytes);
+    for (let at = 0; at < copy.length; at++) {
+      const digit = copy[at]! >= 0x30 && copy[at]! <= 0x39;
+      if (digit && dice.roll(2) === 0) copy[at] = 0x30 + dice.roll(4);
+    }
+    copies.push(copy);
+  }
+  return Buffer.concat(copies);
+}
+
 function mutated(dice: Dice): Buffer {
-  let bytes = Buffer.from(dice.pick(CORPUS));
+  let bytes: Buffer = Buffer.from(dice.pick(CORPUS));
+  if (dice.roll(3) === 0) bytes = alike(dice, bytes);
   if (dice.roll(3) === 0) bytes = Buffer.concat([bytes, dice.pick(CORPUS)]);
   for (let times = dice.roll(6); times > 0; times--) {
     const at = dice.roll(bytes.length + 1);
@@ -168,7 +183,8 @@ class Fuzzer {
         const start = dice.roll(60);
         const end = start + arrived - consumed;
         input.copy(buffer, start, consumed, arrived);
-        buffer[end] = 0;
+        // What lies behind may look like the end of the frame.
+        for (let i = end; i < end + 4; i++) buffer[i] = dice.pick([0, 0x0a, 0x78]);
         let pos = start;
         while (pos < end) {
           const status = scanner.scan(buffer, pos, end);
@@ -190,6 +206,17 @@ class Fuzzer {
     found.incomplete = found.code === null && consumed < input.length;
     if (found.code !== null || found.incomplete || dice.roll(4) === 0) scanner.reset();
     return found;
+  }
+
+  private timeAgain(input: Buffer, diceState: number): number {
+    const after = this.dice.state;
+    this.dice.state = diceState;
+    this.scanner.reset();
+    const start = performance.now();
+    this.feed(input);
+    const ms = performance.now() - start;
+    this.dice.state = after;
+    return ms;
   }
 
   private compare(input: Buffer, version: Version, found: Found): void {
@@ -214,7 +241,12 @@ class Fuzzer {
   /** What was read can be written, and then read again. */
   private again(frame: Frame, version: Version): void {
     const bytes = encodeFrame(frame, version);
-    const limits = { ...LIMITS, frameBytesMax: 1e6, headerLineBytesMax: 1e5 };
+    const limits = {
+      ...LIMITS,
+      frameBytesMax: 1e6,
+      headerLineBytesMax: 1e5,
+      headerCountMax: LIMITS.headerCountMax + 1,
+    };
     const { frames, code } = reference(bytes, version, limits);
     if (code !== null || frames.length !== 1)
       throw new Error(`written again it is ${code ?? `${frames.length} frames`}`);
@@ -235,9 +267,12 @@ class Fuzzer {
       const version = this.dice.pick(VERSIONS);
       this.scanner.version = version;
       try {
+        const before = this.dice.state;
         const start = performance.now();
         const found = this.feed(input);
-        const ms = performance.now() - start;
+        let ms = performance.now() - start;
+        // A machine that has other things to do makes an execution slow once; an input that is slow is slow again.
+        if (ms > result.slowestMs) ms = Math.min(ms, this.timeAgain(input, before));
         if (ms > result.slowestMs) result.slowestMs = ms;
         result.decoded += found.frames.length;
         if (found.code !== null) result.protocolErrors++;

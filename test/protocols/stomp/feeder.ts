@@ -18,14 +18,13 @@ export interface Outcome {
 export class Feeder {
   readonly outcome: Outcome = { frames: [], heartBeats: 0, code: null, left: 0 };
   readonly scanner: FrameScanner;
-  private readonly shared: Uint8Array;
+  private shared = new Uint8Array(256);
   private partial = new Uint8Array(0);
   private turns = 0;
 
-  constructor(version: Version, limits?: FrameLimits, sharedBytes = 1 << 16) {
+  constructor(version: Version, limits?: FrameLimits) {
     this.scanner = new FrameScanner(limits);
     this.scanner.version = version;
-    this.shared = new Uint8Array(sharedBytes);
   }
 
   /** Throws whatever is not a ProtocolError. */
@@ -34,11 +33,13 @@ export class Feeder {
     // Another place in every turn, filled before and after with what would be taken for frames.
     let pos = this.turns++ % 7;
     const end = pos + this.partial.length + chunk.length;
-    const shared = end + 8 > this.shared.length ? new Uint8Array(end + 8) : this.shared;
+    if (end + 8 > this.shared.length) this.shared = new Uint8Array(2 * end + 8);
+    const shared = this.shared;
     shared.fill(0x0a, 0, pos);
     shared.set(this.partial, pos);
     shared.set(chunk, pos + this.partial.length);
-    shared.fill(0, end, end + 8);
+    shared.fill(this.turns % 2 === 0 ? 0 : 0x78, end, end + 4);
+    shared.fill(0, end + 4, end + 8);
     try {
       while (pos < end) {
         const found = this.scanner.scan(shared, pos, end);
@@ -53,7 +54,7 @@ export class Feeder {
     }
     this.partial = shared.slice(pos, end);
     this.outcome.left = this.partial.length;
-    shared.fill(0x7f);
+    shared.fill(0x7f, 0, end + 8);
   }
 }
 

@@ -190,6 +190,15 @@ valid(
 );
 valid(
   ALL,
+  'content-lengths that change there and back',
+  `${SEND}content-length:1\n\na^${SEND}content-length:2\n\nbb^${SEND}content-length:1\n\nc^${SEND}content-length:1\n\nd^`,
+  send('a', 'content-length', '1'),
+  send('bb', 'content-length', '2'),
+  send('c', 'content-length', '1'),
+  send('d', 'content-length', '1'),
+);
+valid(
+  ALL,
   'frames that differ in a header in the middle',
   `${SEND}n:1\ncontent-length:1\n\na^${SEND}n:2\ncontent-length:1\n\nb^${SEND}n:22\ncontent-length:2\n\ncc^`,
   send('a', 'n', '1', 'content-length', '1'),
