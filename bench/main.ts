@@ -92,7 +92,7 @@ async function runMacro(args: string[]): Promise<number> {
   process.stdout.write(`\n${asText(figuresTable(rows))}\n\n${asText(ratioTable(rows, scenarios, names))}\n`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(runs, null, 1)}\n`);
   if (values.write) {
-    const command = ['npm run bench --', ...args].join(' ');
+    const command = ['npm run bench --', ...args.map(shellWord)].join(' ');
     writeFileSync(resultsPath, resultsMarkdown({ rows, scenarios, brokers, ...options, command, date: began }));
     process.stdout.write(`\nwritten to ${resultsPath}\n`);
   }
@@ -132,6 +132,10 @@ function printRun({ scenario, broker, repetition, report }: Run): void {
         ` msg/CPU-s  p50 ${milliseconds(report.latency.p50)} ms  p99 ${milliseconds(report.latency.p99)} ms`
       : `failed: ${report.failure}`;
   process.stderr.write(`${scenario.padEnd(18)} ${broker.padEnd(10)} ${repetition + 1}  ${figures}\n`);
+}
+
+function shellWord(word: string): string {
+  return /^[\w./,:=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Loss is a broker's right at QoS 0 only; anything else must not happen at all. */

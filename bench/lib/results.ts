@@ -45,7 +45,8 @@ ${asMarkdown(figuresTable(input.rows))}
 Medians of ${input.repeat} runs of ${input.seconds} s after ${input.warmupSeconds} s of warm-up (RabbitMQ 2 s, ActiveMQ 4 s); ± is half the range of msg/CPU-s over the runs. All brokers took
 turns within each repetition. *cores* is what the broker used, *gen* what the generator used of its one core; near 1, the generator may
 have set the rate, which msg/CPU-s hardly depends on. *RSS* is at the end of the measured time. Latency is from the stamp in the payload to
-the read that completes the delivery. Without a note, every message arrived once, in order and intact.
+the read that completes the delivery. Without a note, every message arrived once, in order and intact; *disturbed* means that more than
+a quarter of a core went to other work on the machine during that many of the runs, *generator busy* that it used all of its core.
 
 At full load latency is that of a full queue (window ÷ rate). Only \`qos1-latency\` (one message at a time) and \`paced-60k\` (from the time each
 message was due, which the sender keeps to whatever the broker does) show what the broker adds.

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Scenario } from '../macro/scenario.ts';
 import type { BenchBroker, RunningBroker } from './brokers/broker.ts';
-import { type LoadPlan, type LoadReport, planDefaults } from './load/plan.ts';
+import { failedReport, type LoadPlan, type LoadReport } from './load/plan.ts';
 import { generatorProgram } from './paths.ts';
 import { machineBusySeconds } from './process-figures.ts';
 
@@ -39,14 +39,14 @@ export async function runScenarios(
   options: RunOptions,
 ): Promise<Run[]> {
   const runs: Run[] = [];
-  const shared = new Map<BenchBroker, { running: RunningBroker; directory: string }>();
+  const hosts = new Map(brokers.map((broker) => [broker, new BrokerHost(broker)]));
   try {
     for (const scenario of scenarios) {
       const able = brokers.filter((broker) => scenario.needs.every((need) => broker.capabilities.includes(need)));
       for (let repetition = 0; repetition < options.repeat; repetition++) {
         for (let turn = 0; turn < able.length; turn++) {
           const broker = able[(repetition + turn) % able.length]!;
-          const report = await runOnce(scenario, broker, shared, options);
+          const report = await runOnce(scenario, hosts.get(broker)!, options);
           const run = { scenario: scenario.name, broker: broker.name, repetition, report };
           runs.push(run);
           options.onReport(run);
@@ -54,39 +54,54 @@ export async function runScenarios(
       }
     }
   } finally {
-    for (const { running, directory } of shared.values()) await end(running, directory);
+    for (const host of hosts.values()) await host.end();
   }
   return runs;
 }
 
-async function runOnce(
-  scenario: Scenario,
-  broker: BenchBroker,
-  shared: Map<BenchBroker, { running: RunningBroker; directory: string }>,
-  options: RunOptions,
-): Promise<LoadReport> {
-  let entry = shared.get(broker);
-  if (entry === undefined) {
-    const directory = mkdtempSync(join(tmpdir(), `bench-${broker.name}-`));
-    try {
-      entry = { running: await broker.start(directory), directory };
-    } catch (error) {
-      rmSync(directory, { recursive: true, force: true });
-      throw new Error(`${broker.name} does not start: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    if (broker.isShared) shared.set(broker, entry);
-  }
+async function runOnce(scenario: Scenario, host: BrokerHost, options: RunOptions): Promise<LoadReport> {
+  const started = await host.start();
+  if (typeof started === 'string') return failedReport(started);
   try {
     await untilQuiet(options.quietSeconds);
-    return await generate(planFor(scenario, broker, entry.running, options));
+    return await generate(planFor(scenario, host.broker, started, options));
   } finally {
-    if (!broker.isShared) await end(entry.running, entry.directory);
+    if (!host.broker.isShared) await host.end();
   }
 }
 
-async function end(running: RunningBroker, directory: string): Promise<void> {
-  await running.stop();
-  rmSync(directory, { recursive: true, force: true });
+/** Starts one kind of broker, each time with an empty directory; one that has failed to start is not tried again. */
+class BrokerHost {
+  readonly broker: BenchBroker;
+  private running: RunningBroker | null = null;
+  private directory = '';
+  private failure = '';
+
+  constructor(broker: BenchBroker) {
+    this.broker = broker;
+  }
+
+  /** The running broker, or why there is none. */
+  async start(): Promise<RunningBroker | string> {
+    if (this.failure !== '') return this.failure;
+    if (this.running !== null) return this.running;
+    this.directory = mkdtempSync(join(tmpdir(), `bench-${this.broker.name}-`));
+    try {
+      this.running = await this.broker.start(this.directory);
+      return this.running;
+    } catch (error) {
+      this.failure = `does not start: ${error instanceof Error ? error.message : String(error)}`;
+      rmSync(this.directory, { recursive: true, force: true });
+      return this.failure;
+    }
+  }
+
+  async end(): Promise<void> {
+    if (this.running === null) return;
+    await this.running.stop();
+    this.running = null;
+    rmSync(this.directory, { recursive: true, force: true });
+  }
 }
 
 function planFor(
@@ -137,9 +152,4 @@ async function untilQuiet(seconds: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, quietSampleMs));
     if (machineBusySeconds() - before < (quietCoresMax * quietSampleMs) / 1000) return;
   }
-}
-
-/** Payload of a scenario, for its description. */
-export function payloadBytesOf(scenario: Scenario): number {
-  return scenario.plan.payloadBytes ?? planDefaults.payloadBytes;
 }

@@ -13,6 +13,7 @@ const ownName = 'sluice';
 const disturbedCores = 0.25;
 /** Cores the generator uses from which it may have set the rate. */
 const generatorLimitCores = 0.95;
+const failureCharactersMax = 80;
 
 export interface Row {
   readonly scenario: string;
@@ -63,8 +64,9 @@ function summarizeGroup(group: readonly Run[]): Row {
 function notesOf(group: readonly Run[], reports: readonly LoadReport[]): string[] {
   const notes: string[] = [];
   const failures = group.filter((run) => run.report.failure !== '');
-  if (failures.length > 0)
-    notes.push(`${failures.length} of ${group.length} runs failed: ${failures[0]!.report.failure}`);
+  if (failures.length > 0) {
+    notes.push(`${failures.length}/${group.length} failed: ${firstLine(failures[0]!.report.failure)}`);
+  }
   const count = (what: string, figure: (report: LoadReport) => number): void => {
     const total = reports.reduce((sum, report) => sum + figure(report), 0);
     if (total > 0) notes.push(`${total} ${what}`);
@@ -76,17 +78,22 @@ function notesOf(group: readonly Run[], reports: readonly LoadReport[]): string[
   count('misrouted', (report) => report.misrouted);
   count('stalls', (report) => report.stalls);
   const disturbed = reports.filter((report) => report.otherCores > disturbedCores).length;
-  if (disturbed > 0) notes.push(`${disturbed} of ${reports.length} runs disturbed by other work`);
+  if (disturbed > 0) notes.push(`${disturbed}/${reports.length} disturbed`);
   if (reports.length > 0 && median(reports.map((report) => report.generatorCores)) >= generatorLimitCores) {
     notes.push('generator busy');
   }
   return notes;
 }
 
+/** Enough of a failure for a table; the whole of it went to the terminal. */
+function firstLine(failure: string): string {
+  return failure.split('\n', 1)[0]!.slice(0, failureCharactersMax);
+}
+
 export function figuresTable(rows: readonly Row[]): Table {
   return {
     columns: ['scenario', 'broker', 'msg/s', 'msg/CPU-s', '±', 'p50 ms', 'p99 ms', 'RSS MiB', 'cores', 'gen', 'notes'],
-    wordColumns: 2,
+    wordColumns: [0, 1, 10],
     rows: rows.map((row) => [
       row.scenario,
       row.broker,
@@ -111,7 +118,7 @@ export function ratioTable(rows: readonly Row[], scenarios: readonly Scenario[],
   const compares = brokers.includes(ownName) && others.length > 0;
   return {
     columns: ['msg/CPU-s', ...brokers, ...(compares ? others.map((other) => `× ${other}`) : [])],
-    wordColumns: 1,
+    wordColumns: [0],
     rows: scenarios.map(({ name }) => {
       const own = figure(name, ownName);
       const cells = brokers.map((broker) => cell(figure(name, broker), (row) => rate(row.perCpuSecond)));

@@ -3,8 +3,8 @@
 export interface Table {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
-  /** Columns of words; the others are of figures and are aligned to the right. */
-  readonly wordColumns: number;
+  /** Which columns hold words; the others hold figures and are aligned to the right. */
+  readonly wordColumns: readonly number[];
 }
 
 export function asText(table: Table): string {
@@ -13,7 +13,7 @@ export function asText(table: Table): string {
   );
   const line = (cells: readonly string[]): string =>
     widths
-      .map((width, column) => align(cells[column] ?? '', width, column < table.wordColumns))
+      .map((width, column) => align(cells[column] ?? '', width, table.wordColumns.includes(column)))
       .join('  ')
       .trimEnd();
   return [line(table.columns), line(widths.map((width) => '-'.repeat(width))), ...table.rows.map(line)].join('\n');
@@ -21,7 +21,7 @@ export function asText(table: Table): string {
 
 export function asMarkdown(table: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const rule = table.columns.map((_, column) => (column < table.wordColumns ? '---' : '---:'));
+  const rule = table.columns.map((_, column) => (table.wordColumns.includes(column) ? '---' : '---:'));
   return [line(table.columns), line(rule), ...table.rows.map(line)].join('\n');
 }
 

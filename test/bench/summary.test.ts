@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Layout } from '../../bench/lib/load/layout.ts';
-import { completePlan, type LoadReport } from '../../bench/lib/load/plan.ts';
+import { completePlan, failedReport, type LoadReport } from '../../bench/lib/load/plan.ts';
 import type { Run } from '../../bench/lib/runner.ts';
 import { median, spread } from '../../bench/lib/statistics.ts';
 import { ratioTable, summarize } from '../../bench/lib/summary.ts';
@@ -10,28 +10,11 @@ const noLatency = { count: 1, p50: 1000, p90: 1000, p99: 2000, p999: 2000, max: 
 
 function run(broker: string, repetition: number, figures: Partial<LoadReport>): Run {
   const report: LoadReport = {
-    failure: '',
-    published: 10,
-    received: 10,
-    lost: 0,
-    duplicates: 0,
-    reordered: 0,
-    corrupt: 0,
-    misrouted: 0,
-    stalls: 0,
-    seconds: 1,
-    publishedPerSecond: 10,
+    ...failedReport(''),
     receivedPerSecond: 10,
-    brokerCpuSeconds: 1,
     receivedPerCpuSecond: 10,
-    brokerCores: 1,
-    generatorCores: 0.5,
-    otherCores: 0,
     latency: noLatency,
-    answer: null,
-    lateUsMax: 0,
     rssBytes: 1024 ** 2,
-    rssPeakBytes: 1024 ** 2,
     ...figures,
   };
   return { scenario: 'one', broker, repetition, report };
@@ -42,10 +25,10 @@ test('a row has the medians of its runs, their spread, and says what was wrong',
     run('sluice', 0, { receivedPerCpuSecond: 90 }),
     run('sluice', 1, { receivedPerCpuSecond: 100, lost: 3 }),
     run('sluice', 2, { receivedPerCpuSecond: 130, otherCores: 0.9 }),
-    run('sluice', 3, { failure: 'closed' }),
+    run('sluice', 3, { failure: 'closed\nand more' }),
   ]);
   expect(row).toMatchObject({ perCpuSecond: 100, perCpuSecondSpread: 0.2, runCount: 3 });
-  expect(row?.notes).toEqual(['1 of 4 runs failed: closed', '3 lost', '1 of 3 runs disturbed by other work']);
+  expect(row?.notes).toEqual(['1/4 failed: closed', '3 lost', '1/3 disturbed']);
 });
 
 test('a ratio is how many times the other broker this one is, and a broker without a figure has none', () => {
@@ -63,7 +46,7 @@ test('a ratio is how many times the other broker this one is, and a broker witho
 test('a table is aligned in text and a table in Markdown', () => {
   const table = {
     columns: ['name', 'n'],
-    wordColumns: 1,
+    wordColumns: [0],
     rows: [
       ['a', '10'],
       ['long name', '9'],

@@ -71,6 +71,8 @@ export class Load implements Supervisor {
   private paceStartUs = 0;
   private dueCount = 0;
   private lateUsMax = 0;
+  /** The publisher being served, for dueUs. */
+  private pacedPublisher = 0;
 
   constructor(plan: LoadPlan) {
     this.plan = plan;
@@ -319,8 +321,6 @@ export class Load implements Supervisor {
       setTimeout(this.turn, Math.floor(waitUs / 1000) - 1);
     } else this.schedule();
   }
-
-  private pacedPublisher = 0;
 
   /** When the message with this ordinal among those of the publisher being served was due, as a stamp. */
   private readonly dueUs = (ordinal: number): number => {

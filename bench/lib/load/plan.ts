@@ -157,6 +157,34 @@ export function completePlan(partial: Partial<LoadPlan>): LoadPlan {
   return plan;
 }
 
+/** The report of a run that could not take place. */
+export function failedReport(failure: string): LoadReport {
+  return {
+    failure,
+    published: 0,
+    received: 0,
+    lost: 0,
+    duplicates: 0,
+    reordered: 0,
+    corrupt: 0,
+    misrouted: 0,
+    stalls: 0,
+    seconds: 0,
+    publishedPerSecond: 0,
+    receivedPerSecond: 0,
+    brokerCpuSeconds: 0,
+    receivedPerCpuSecond: 0,
+    brokerCores: 0,
+    generatorCores: 0,
+    otherCores: 0,
+    latency: { count: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 },
+    answer: null,
+    lateUsMax: 0,
+    rssBytes: 0,
+    rssPeakBytes: 0,
+  };
+}
+
 /** Whether the broker answers each message to its publisher. */
 export function answered(plan: LoadPlan): boolean {
   return plan.protocol === 'mqtt' ? plan.qos > 0 : plan.receipts;
