@@ -37,7 +37,7 @@ export function onConnect(connection: Connection, packet: Connect): void {
   const { peer, listener } = connection.transport;
   const answer = adapter.authenticator.authenticate({
     username,
-    password: packet.password === null ? null : packet.password.slice(),
+    password: packet.password === null ? null : new Uint8Array(packet.password),
     clientId: packet.clientId,
     peer,
     listener,

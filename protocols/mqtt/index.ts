@@ -130,6 +130,10 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     for (const connection of [...this.connections]) connection.close(ReasonCode.SERVER_SHUTTING_DOWN, 'the server is shutting down');
   }
 
+  get connectionCount(): number {
+    return this.connections.size;
+  }
+
   forget(connection: Connection): void {
     if (this.connections.delete(connection)) this.broker.counters.connectionsClosed++;
   }

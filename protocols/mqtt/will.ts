@@ -23,11 +23,11 @@ export function storedWill(will: Will, version: WireVersion): StoredWill {
   const { properties } = will;
   const own = Object.assign(new Properties(), properties, {
     willDelayIntervalS: null,
-    correlationData: properties.correlationData === null ? null : properties.correlationData.slice(),
+    correlationData: properties.correlationData === null ? null : new Uint8Array(properties.correlationData),
   });
   return {
     topic: will.topic,
-    payload: will.payload.slice(),
+    payload: new Uint8Array(will.payload),
     qos: will.qos,
     retain: will.retain,
     properties: own,

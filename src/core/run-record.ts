@@ -33,7 +33,7 @@ export function decodeRun(record: Uint8Array, codecs: ReadonlyMap<number, Codec>
   run.priority = view.getUint8(6);
   run.receivedAtMs = view.getFloat64(8);
   run.expiresAtMs = view.getFloat64(16);
-  run.bytes = record.slice(HEADER_BYTES);
+  run.bytes = new Uint8Array(record.subarray(HEADER_BYTES));
   run.end = run.bytes.length;
   run.frameBytesMax = run.end;
   run.count = 1;

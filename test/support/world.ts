@@ -176,7 +176,7 @@ export class Pipe implements Transport, OutputSink {
 
   private feed(bytes: Uint8Array, chunkBytes: number): void {
     for (let at = 0; at < bytes.length && !this.closed; at += chunkBytes) {
-      const chunk = bytes.slice(at, Math.min(bytes.length, at + chunkBytes));
+      const chunk = new Uint8Array(bytes.subarray(at, Math.min(bytes.length, at + chunkBytes)));
       this.handler.onChunk(chunk, 0, chunk.length);
       chunk.fill(0xdb);
       if (chunkBytes === Number.POSITIVE_INFINITY) break;
@@ -188,7 +188,7 @@ export class Pipe implements Transport, OutputSink {
       this.stuck.push(piece);
       return;
     }
-    this.received.push(piece.bytes.slice());
+    this.received.push(new Uint8Array(piece.bytes));
     this.output.sent(piece);
   }
 

@@ -1,0 +1,19 @@
+// The compiled broker, for tests that start it as a process of its own. `npm test` has built it; run by vitest alone, a test builds what has changed.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const ROOT = join(import.meta.dirname, '../..');
+
+let built = false;
+
+/** Path of a compiled file, given its source: 'src/main.ts' → /…/dist/src/main.js */
+export function compiled(source: string): string {
+  if (!built) {
+    // The compiler writes its output also where it finds a type error, which is the business of `npm run check`.
+    const { stderr } = spawnSync(process.execPath, [join(ROOT, 'src/cli/ensure.mjs'), 'build'], { encoding: 'utf8' });
+    if (!existsSync(join(ROOT, 'dist/src/main.js'))) throw new Error(`the build failed: ${stderr}`);
+    built = true;
+  }
+  return join(ROOT, 'dist', source.replace(/\.ts$/, '.js'));
+}
