@@ -1,5 +1,6 @@
 // `sluice config check`: says whether a broker would start with this configuration, and with --print what it would be, each value with where it was written.
-import { type Document, isScalar, parseDocument, stringify, visit } from 'yaml';
+import { Document, isMap, isScalar, isSeq } from 'yaml';
+import type { Path } from '../config/path.ts';
 import { type Config, enabledListeners, type LoadedConfig, showFile } from '../config.ts';
 
 function withoutSecrets(config: Config): object {
@@ -7,21 +8,20 @@ function withoutSecrets(config: Config): object {
   return { ...config, auth: { ...config.auth, users } };
 }
 
+/** Writes behind every value of `node` where it was written, if it was. */
+function annotate(node: unknown, path: Path, writtenAt: LoadedConfig['writtenAt']): void {
+  if (isMap(node)) for (const { key, value } of node.items) annotate(value, [...path, String(key)], writtenAt);
+  else if (isSeq(node)) for (const [i, item] of node.items.entries()) annotate(item, [...path, i], writtenAt);
+  else if (isScalar(node)) {
+    const origin = writtenAt(path);
+    if (origin !== '') node.comment = ` ${origin}`;
+  }
+}
+
 /** The configuration as YAML; what is no default says where it comes from. */
 export function printConfig({ config, writtenAt }: LoadedConfig): string {
-  const document: Document = parseDocument(stringify(withoutSecrets(config), { lineWidth: 0 }));
-  visit(document, {
-    Pair(_, pair, ancestors) {
-      const path: PropertyKey[] = [];
-      for (const ancestor of ancestors) {
-        const key = (ancestor as { key?: unknown }).key;
-        if (isScalar(key)) path.push(String(key.value));
-      }
-      if (isScalar(pair.key)) path.push(String(pair.key.value));
-      const origin = writtenAt(path);
-      if (origin !== '' && isScalar(pair.value)) pair.value.comment = ` ${origin}`;
-    },
-  });
+  const document = new Document(withoutSecrets(config), { aliasDuplicateObjects: false });
+  annotate(document.contents, [], writtenAt);
   return document.toString({ lineWidth: 0 });
 }
 

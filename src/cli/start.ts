@@ -28,7 +28,7 @@ function endOnFault(logger: Logger): void {
 }
 
 /** Resolves with the exit code once a signal has come and the broker is closed. */
-function untilStopped(broker: Promise<RunningBroker>, logger: Logger): Promise<number> {
+function untilStopped(broker: Promise<RunningBroker>, drainMsMax: number, logger: Logger): Promise<number> {
   return new Promise((resolve) => {
     let stoppingSince: number | null = null;
     const onSignal = (signal: NodeJS.Signals) => {
@@ -40,20 +40,20 @@ function untilStopped(broker: Promise<RunningBroker>, logger: Logger): Promise<n
       }
       stoppingSince = now;
       logger.info({ signal }, 'stopping');
-      resolve(stop(broker, logger));
+      resolve(stop(broker, drainMsMax, logger));
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
   });
 }
 
-async function stop(broker: Promise<RunningBroker>, logger: Logger): Promise<number> {
+async function stop(broker: Promise<RunningBroker>, drainMsMax: number, logger: Logger): Promise<number> {
   const late = new Promise<'late'>((resolve) => {
-    setTimeout(() => resolve('late'), DRAIN_MS_MAX).unref();
+    setTimeout(() => resolve('late'), drainMsMax).unref();
   });
   const closed = broker.then((running) => running.close());
   if ((await Promise.race([closed, late])) === 'late') {
-    logger.error({ drainMs: DRAIN_MS_MAX }, 'not closed in time, what is left is cut off');
+    logger.error({ drainMsMax }, 'not closed in time, what is left is cut off');
     return EXIT_REFUSED;
   }
   logger.info({}, 'stopped');
@@ -66,8 +66,17 @@ function explain(error: unknown, config: Config): never {
   throw new Refusal(line);
 }
 
+export interface StartParts {
+  readonly launch: typeof startBroker;
+  readonly drainMsMax: number;
+}
+
 /** Resolves with the exit code when the broker has stopped. Throws Refusal when it cannot start. */
-export async function start({ config, file }: LoadedConfig, flags: StartFlags): Promise<number> {
+export async function start(
+  { config, file }: LoadedConfig,
+  flags: StartFlags,
+  { launch, drainMsMax }: StartParts = { launch: startBroker, drainMsMax: DRAIN_MS_MAX },
+): Promise<number> {
   const logger = pinoLogger(config.log.level, config.log.format);
   endOnFault(logger);
   if (enabledListeners(config).length === 0) {
@@ -77,8 +86,8 @@ export async function start({ config, file }: LoadedConfig, flags: StartFlags): 
   }
   logger.info({ version: VERSION, node: process.version, file: showFile(file), pid: process.pid }, 'starting');
 
-  const broker = startBroker(config, logger);
-  const stopped = untilStopped(broker, logger);
+  const broker = launch(config, logger);
+  const stopped = untilStopped(broker, drainMsMax, logger);
   let running: RunningBroker;
   try {
     running = await broker;

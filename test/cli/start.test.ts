@@ -1,0 +1,212 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { banner, jsonLine, showAddress } from '../../src/cli/banner.ts';
+import { Refusal, whyNotStarted } from '../../src/cli/refusal.ts';
+import { resolveConfig } from '../../src/config.ts';
+import { BrokerError } from '../../src/core/errors.ts';
+import { compiled } from '../support/built.ts';
+
+compiled('src/main.ts');
+
+/** A child that runs start-child.mjs, and what it has said so far. */
+class Child {
+  stdout = '';
+  stderr = '';
+  readonly process: ChildProcess;
+  readonly exited: Promise<number | null>;
+
+  constructor(...args: string[]) {
+    const env = { PATH: process.env.PATH };
+    this.process = spawn(process.execPath, [join(import.meta.dirname, 'start-child.mjs'), ...args], { env });
+    this.process.stdout?.on('data', (chunk) => {
+      this.stdout += chunk;
+    });
+    this.process.stderr?.on('data', (chunk) => {
+      this.stderr += chunk;
+    });
+    this.exited = once(this.process, 'close').then(([code]) => code as number | null);
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      const data = Promise.race([
+        once(this.process.stdout as NodeJS.ReadableStream, 'data'),
+        once(this.process.stderr as NodeJS.ReadableStream, 'data'),
+      ]);
+      const ended = await Promise.race([data.then(() => false), this.exited.then(() => true)]);
+      if (ended && !condition()) throw new Error(`it ended: ${this.stdout}${this.stderr}`);
+    }
+  }
+}
+
+const children: Child[] = [];
+afterEach(() => {
+  for (const { process } of children.splice(0)) process.kill('SIGKILL');
+});
+
+function child(...args: string[]): Child {
+  const started = new Child(...args);
+  children.push(started);
+  return started;
+}
+
+describe('sluice start', () => {
+  it('says where it listens and where its data is, in lines for a reader', async () => {
+    const broker = child('good');
+    await broker.until(() => broker.stdout.includes('data'));
+    expect(broker.stdout).toMatch(/^Sluice \d+\.\d+\.\d+ is listening\n\n {2}mqtt +127\.0\.0\.1:4711\n/);
+  });
+
+  it('prints exactly one line with --json, and its log elsewhere', async () => {
+    const broker = child('good', '--json');
+    await broker.until(() => broker.stdout.includes('\n'));
+    broker.process.kill('SIGTERM');
+    expect(await broker.exited).toBe(0);
+    expect(JSON.parse(broker.stdout)).toEqual({
+      listening: [{ name: 'mqtt', host: '127.0.0.1', port: 4711 }],
+      dataDir: '/var/lib/sluice',
+      pid: broker.process.pid,
+    });
+    expect(broker.stdout.indexOf('\n')).toBe(broker.stdout.length - 1);
+    const messages = broker.stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).msg);
+    expect(messages).toEqual(['starting', 'stopping', 'stopped']);
+  });
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`closes the broker on ${signal} and ends with 0`, async () => {
+      const broker = child('good');
+      await broker.until(() => broker.stdout.includes('data'));
+      broker.process.kill(signal);
+      expect(await broker.exited).toBe(0);
+      expect(broker.stderr).toContain('"stopped"');
+    });
+  }
+
+  it('ends at once on a second signal, but takes an echo of the first for the first', async () => {
+    const broker = child('stuck');
+    await broker.until(() => broker.stdout.includes('data'));
+    broker.process.kill('SIGTERM');
+    await broker.until(() => broker.stderr.includes('"stopping"'));
+    broker.process.kill('SIGINT');
+    // Sent again until it counts as a second one; one that comes too soon must not.
+    let sent = 1;
+    const again = setInterval(() => {
+      sent++;
+      broker.process.kill('SIGINT');
+    }, 50);
+    expect(await broker.exited).toBe(130);
+    clearInterval(again);
+    expect(sent).toBeGreaterThan(2);
+    expect(broker.stderr).toContain('stopped at once by a second signal');
+  });
+
+  it('cuts off a broker that does not close in time', async () => {
+    const broker = child('slow');
+    await broker.until(() => broker.stdout.includes('data'));
+    broker.process.kill('SIGTERM');
+    expect(await broker.exited).toBe(1);
+    expect(broker.stderr).toContain('not closed in time');
+  });
+
+  for (const [fault, message] of [
+    ['faulty', 'a fault'],
+    ['rejecting', 'a lost promise'],
+  ] as const) {
+    it(`logs what nobody caught (${fault}) and ends with 70`, async () => {
+      const broker = child(fault);
+      expect(await broker.exited).toBe(70);
+      const last = JSON.parse(broker.stderr.trim().split('\n').at(-1) ?? '');
+      expect(last).toMatchObject({ level: 'error', msg: 'stopped by a fault of its own', error: { message } });
+    });
+  }
+
+  it('ends with one line and no stack when a port is taken', async () => {
+    const broker = child('occupied');
+    expect(await broker.exited).toBe(1);
+    const last = broker.stderr.trim().split('\n').at(-1);
+    expect(last).toMatch(
+      /^Refusal: listener \w+: cannot listen on .*: another program listens there; the option is listeners\.\w+$/,
+    );
+    expect(broker.stdout).toBe('');
+  });
+});
+
+describe('why a broker did not start', () => {
+  const config = resolveConfig({ listeners: { plant: '0.0.0.0:884', http: '127.0.0.1:8081' } });
+  const system = (fields: object) => Object.assign(new Error('x'), fields);
+
+  it('names the listener, its address, the reason and the option', () => {
+    const inUse = { code: 'EADDRINUSE', syscall: 'listen', address: '127.0.0.1', port: 8081 };
+    expect(whyNotStarted(system(inUse), config)).toBe(
+      'listener http: cannot listen on 127.0.0.1:8081: another program listens there; the option is listeners.http',
+    );
+    expect(whyNotStarted(system({ code: 'EACCES', syscall: 'listen', address: '0.0.0.0', port: 884 }), config)).toBe(
+      'listener plant: cannot listen on 0.0.0.0:884: this user may not listen there (ports below 1024 need the right to); the option is listeners.plant',
+    );
+    const unknown = { code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname: 'nowhere', listener: 'stomp' };
+    expect(whyNotStarted(system(unknown), config)).toBe(
+      'listener stomp: cannot listen on 127.0.0.1:61613: that host name has no address; the option is listeners.stomp',
+    );
+  });
+
+  it('names the file of the data directory that cannot be used', () => {
+    expect(whyNotStarted(system({ code: 'EACCES', syscall: 'mkdir', path: '/root/x' }), config)).toBe(
+      'data.dir: cannot use /root/x: permission denied',
+    );
+  });
+
+  it('is what the broker says itself, when it refuses', () => {
+    expect(whyNotStarted(new BrokerError('resource-locked', 'another broker uses it'), config)).toBe(
+      'another broker uses it',
+    );
+    expect(whyNotStarted(new Refusal('no'), config)).toBe('no');
+  });
+
+  it('is unknown for a fault of ours', () => {
+    expect(whyNotStarted(new TypeError('x is undefined'), config)).toBeNull();
+    expect(whyNotStarted('text', config)).toBeNull();
+  });
+});
+
+describe('what a started broker says', () => {
+  const running = {
+    addresses: [
+      { name: 'mqtt', protocol: 'mqtt', host: '0.0.0.0', port: 1883 },
+      { name: 'http', protocol: 'http', host: '::', port: 8080 },
+    ],
+    dataDir: '/data',
+    close: async () => undefined,
+  };
+
+  it('has addresses that can be opened', () => {
+    const config = resolveConfig({ storage: { engine: 'embedded' } });
+    expect(banner(running, config, '1.2.3')).toBe(`Sluice 1.2.3 is listening
+
+  mqtt        0.0.0.0:1883
+  http        [::]:8080
+  websocket   ws://[::1]:8080/mqtt  ws://[::1]:8080/stomp  ws://[::1]:8080/ws
+  demo page   http://[::1]:8080/demo
+  data        /data
+`);
+    expect(showAddress('127.0.0.1', 1)).toBe('127.0.0.1:1');
+  });
+
+  it('does not offer a page where HTTP is not accepted, and says when nothing is kept', () => {
+    const config = resolveConfig({
+      listeners: { mqtt: { port: 1, accept: ['mqtt'] }, http: { port: 2, accept: ['stomp'] } },
+    });
+    const text = banner(running, config, '1.2.3');
+    expect(text).not.toContain('demo');
+    expect(text).toContain('in memory, gone when this process ends');
+  });
+
+  it('is a line of JSON for a program', () => {
+    expect(jsonLine(running)).not.toContain('\n');
+    expect(JSON.parse(jsonLine(running)).listening).toHaveLength(2);
+  });
+});
