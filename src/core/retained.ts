@@ -127,7 +127,7 @@ export class RetainedTable {
     return new RetainedWalk(this, new LevelWalk(this.tree, '#', true));
   }
 
-  /** Takes away at most countMax messages that have expired by nowMs, after telling the path of each. Returns how many. */
+  /** Takes away at most countMax messages that have expired by nowMs, and tells the path of each. Returns how many. */
   expire(nowMs: number, onExpired: (path: string) => void, countMax = Number.POSITIVE_INFINITY): number {
     let expired = 0;
     this.expiry.popExpired(
@@ -137,8 +137,8 @@ export class RetainedTable {
         const row = this.tree.value(node);
         if (row === NO_VALUE || !this.hasExpired(row, nowMs)) return;
         const path = this.tree.path(node);
-        onExpired(path);
         this.removeNode(node, path.length);
+        onExpired(path);
         expired++;
       },
       countMax,
