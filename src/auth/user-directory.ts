@@ -163,7 +163,8 @@ export class UserDirectory implements Authenticator, Authorizer {
     return { hashText, hash, granted, verified: null, verifiedUntilMs: 0, checking: null };
   }
 
-  private principal(name: string): Principal {
+  /** Who has this name: with the permissions it has now and later, none while there is no such user. */
+  principal(name: string): Principal {
     return { name, policy: this.holders.get(name) ?? this.hold(name, NOTHING_ALLOWED) };
   }
 

@@ -29,7 +29,7 @@ export interface TransportEnvironment {
   readonly congestedBytes: number;
 }
 
-const nothing = (): void => undefined;
+export const nothing = (): void => undefined;
 /** Handler of a stream nobody has taken over. */
 export const IGNORE: TransportHandler = { onChunk: nothing, onDrain: nothing, onClosed: nothing };
 

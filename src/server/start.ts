@@ -1,7 +1,12 @@
-// What a broker of the executable is made of, and its start.
-import type { Config } from '../config.ts';
-import { BrokerError } from '../core/errors.ts';
+// A broker of the executable: composed, recovered, listening; and its way back.
+import { resolve } from 'node:path';
+import { type Config, enabledListeners } from '../config.ts';
 import type { Logger } from '../io/logger.ts';
+import { ConnectionCount } from '../io/tcp.ts';
+import { CONGESTED_BYTES } from '../limits.ts';
+import { compose } from './compose.ts';
+import { Gate } from './gate.ts';
+import { Listener, type StreamListener } from './listener.ts';
 
 export interface ListeningAddress {
   /** Name of the listener in the configuration. */
@@ -20,6 +25,30 @@ export interface RunningBroker {
 }
 
 /** Resolves once every listener listens. Rejects with the system's error when one cannot. */
-export function startBroker(_config: Config, _logger: Logger): Promise<RunningBroker> {
-  return Promise.reject(new BrokerError('not-found', 'this build has no server'));
+export async function startBroker(config: Config, logger: Logger): Promise<RunningBroker> {
+  const { server, adapters, users, clock, turn, arena } = compose(config, logger);
+  await server.open();
+  const gate = new Gate({ clock, logger, handshakeTimeoutMs: config.connection.handshakeTimeoutMs });
+  for (const adapter of adapters) gate.add(adapter);
+  const connections = new ConnectionCount(config.connection.max);
+  const environment = { arena, turn, clock, congestedBytes: CONGESTED_BYTES };
+  const listeners: StreamListener[] = [];
+  const addresses: ListeningAddress[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(listeners.map((listener) => listener.close()));
+    await server.close();
+    await users.close();
+  };
+  try {
+    for (const { name, host, port, accept } of enabledListeners(config)) {
+      const listener = new Listener({ environment, connections, gate, logger }, { name, host, port, accept });
+      const bound = await listener.listen();
+      listeners.push(listener);
+      addresses.push({ name, protocol: accept.join(', '), host: bound.host, port: bound.port });
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { addresses, dataDir: resolve(config.data.dir), close };
 }

@@ -1,0 +1,101 @@
+// Everything the engine holds in memory, all of it rebuilt from checkpoint and log: queues and their index, queue sets, keyed state, segments. Recovery fills it, the
+// storage works on it, checkpoints write it down.
+import { assert } from '../../lib/assert.ts';
+import type { Durability } from '../commit-log.ts';
+import type { Fetches } from './fetch.ts';
+import { Index } from './index.ts';
+import type { Log } from './log.ts';
+import { EmbeddedQueue, type QueueHost } from './queue.ts';
+import { QueueSets } from './queue-sets.ts';
+import { padded, RecordKind, TEXT_HEADER_BYTES } from './record.ts';
+import { Segments } from './segments.ts';
+import { Settled } from './settled.ts';
+import { EmbeddedState } from './state.ts';
+
+export class Contents implements QueueHost {
+  readonly index = new Index();
+  readonly segments: Segments;
+  readonly sets = new QueueSets();
+  readonly settled: Settled;
+  readonly state: EmbeddedState;
+  readonly queuesById = new Map<number, EmbeddedQueue>();
+  readonly queuesByName = new Map<string, EmbeddedQueue>();
+  nextQueueId = 1;
+  private openLog: Log | null = null;
+  private openFetches: Fetches | null = null;
+
+  constructor(stride: number) {
+    this.segments = new Segments(stride);
+    const log = (): Log => this.log;
+    this.settled = new Settled(log);
+    this.state = new EmbeddedState(log);
+  }
+
+  get log(): Log {
+    assert(this.openLog !== null, 'the storage is not open');
+    return this.openLog;
+  }
+
+  get fetches(): Fetches {
+    assert(this.openFetches !== null, 'the storage is not open');
+    return this.openFetches;
+  }
+
+  serve(log: Log, fetches: Fetches): void {
+    this.openLog = log;
+    this.openFetches = fetches;
+  }
+
+  get messageCount(): number {
+    let count = 0;
+    for (const queue of this.queuesById.values()) count += queue.count;
+    return count;
+  }
+
+  /** Puts a queue in place without writing it. */
+  restoreQueue(id: number, name: string, durability: Durability): EmbeddedQueue {
+    const queue = new EmbeddedQueue(this.index, this, id, name, durability);
+    this.queuesById.set(id, queue);
+    this.queuesByName.set(name, queue);
+    if (id >= this.nextQueueId) this.nextQueueId = id + 1;
+    return queue;
+  }
+
+  makeQueue(name: string, durability: Durability): EmbeddedQueue {
+    const queue = this.restoreQueue(this.nextQueueId, name, durability);
+    this.writeQueue(queue);
+    return queue;
+  }
+
+  writeQueue(queue: EmbeddedQueue): void {
+    const name = Buffer.from(queue.name);
+    const { log } = this;
+    const size = padded(TEXT_HEADER_BYTES + name.length);
+    const at = log.reserve(size);
+    const word = at >>> 2;
+    log.words[word] = RecordKind.QueueDef;
+    log.words[word + 1] = size;
+    log.words[word + 2] = queue.id;
+    log.words[word + 3] = queue.durability;
+    log.words[word + 4] = name.length;
+    log.bytes.set(name, at + TEXT_HEADER_BYTES);
+    log.requireSync();
+  }
+
+  deleteQueue(queue: EmbeddedQueue): void {
+    this.forgetQueue(queue);
+    const at = this.log.reserve(16) >>> 2;
+    const { words } = this.log;
+    words[at] = RecordKind.QueueEnd;
+    words[at + 1] = 16;
+    words[at + 2] = queue.id;
+    words[at + 3] = 0;
+    this.log.requireSync();
+  }
+
+  forgetQueue(queue: EmbeddedQueue): void {
+    queue.deleted = true;
+    this.queuesById.delete(queue.id);
+    if (this.queuesByName.get(queue.name) === queue) this.queuesByName.delete(queue.name);
+  }
+}

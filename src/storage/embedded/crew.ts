@@ -1,0 +1,106 @@
+// The writer and the keeper as the storage sees them: frames go to one, jobs to the other, in order; answers come back in later turns. Two crews exist: threads
+// (thread-crew.ts), and this one, which does the work in the caller's thread, a step at a time, when it is told to. A simulation is told by its seed; a host that has no
+// threads can tell it from a timer.
+import type { Disk } from '../../io/disk.ts';
+import type { Faults } from './faults.ts';
+import { Keeper, type KeeperJob, type KeeperResult } from './keeper.ts';
+import { type FrameOrder, Writer } from './writer.ts';
+
+export interface CrewListener {
+  /** The oldest frame handed over is written, and durable if it asked for that. */
+  onFrameWritten(): void;
+  /** No frame from the oldest outstanding one on will ever be written. */
+  onWriterFailed(error: Error): void;
+}
+
+export type JobDone = (result: KeeperResult) => void;
+
+export interface Crew {
+  /** How frames reach the disk, once the first one has. */
+  readonly method: string;
+  start(listener: CrewListener): Promise<void>;
+  /** Memory that frames are built in; page-aligned, shared with the writer. */
+  makeMemory(bytes: number): Uint8Array;
+  submit(frame: FrameOrder): void;
+  keep(job: KeeperJob, done: JobDone): void;
+  stop(): Promise<void>;
+}
+
+export class InlineCrew implements Crew {
+  private readonly writer: Writer;
+  private readonly keeper: Keeper;
+  private listener: CrewListener | null = null;
+  private readonly frames: FrameOrder[] = [];
+  private readonly jobs: { job: KeeperJob; done: JobDone }[] = [];
+  private failed = false;
+
+  constructor(disk: Disk, directory: string, direct: boolean, faults: Faults) {
+    this.writer = new Writer(disk, directory, direct, faults);
+    this.keeper = new Keeper(disk, directory, faults);
+  }
+
+  get method(): string {
+    return this.writer.method;
+  }
+
+  get frameCount(): number {
+    return this.frames.length;
+  }
+
+  get jobCount(): number {
+    return this.jobs.length;
+  }
+
+  start(listener: CrewListener): Promise<void> {
+    this.listener = listener;
+    return Promise.resolve();
+  }
+
+  makeMemory(bytes: number): Uint8Array {
+    return new Uint8Array(bytes);
+  }
+
+  submit(frame: FrameOrder): void {
+    this.frames.push(frame);
+  }
+
+  keep(job: KeeperJob, done: JobDone): void {
+    this.jobs.push({ job, done });
+  }
+
+  /** Writes the oldest frame. Returns whether there was one. */
+  stepWriter(): boolean {
+    const frame = this.frames[0];
+    if (frame === undefined || this.failed) return false;
+    try {
+      this.writer.write(frame);
+    } catch (error) {
+      this.failed = true;
+      this.listener?.onWriterFailed(error instanceof Error ? error : new Error(String(error)));
+      return true;
+    }
+    this.frames.shift();
+    this.listener?.onFrameWritten();
+    return true;
+  }
+
+  /** Does one step of the oldest job. Returns whether there was one. */
+  stepKeeper(): boolean {
+    const first = this.jobs[0];
+    if (first === undefined) return false;
+    const result = this.keeper.step(first.job);
+    if (result === null) return true;
+    this.jobs.shift();
+    first.done(result);
+    return true;
+  }
+
+  stop(): Promise<void> {
+    this.listener = null;
+    this.frames.length = 0;
+    this.jobs.length = 0;
+    this.writer.close();
+    this.keeper.close();
+    return Promise.resolve();
+  }
+}

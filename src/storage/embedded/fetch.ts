@@ -1,0 +1,178 @@
+// Reads stored messages back for the queues: walks the index, finds the records, makes runs of their own bytes out of them, and hands them to the sink. What has to be
+// read from the disk interrupts the walk, which goes on when the bytes are there. Relies on Reader for bytes and on QueueSets for delivery options.
+import { type Codec, Run } from '../../core/run.ts';
+import { assert } from '../../lib/assert.ts';
+import type { FetchSink } from '../commit-log.ts';
+import type { QueueSets } from './queue-sets.ts';
+import type { EmbeddedQueue } from './queue.ts';
+import { Lookup, type Reader, type Waiter } from './reader.ts';
+import { PUBLISH_HEADER_BYTES, RecordKind, SLOT_BODY_BITS } from './record.ts';
+
+/** Recently made runs, so that a thousand queues that hold the same message share one copy of it. */
+const RUNS_KEPT = 256;
+const RUN_KEPT_BYTES_MAX = 64 * 1024;
+
+export class Fetches {
+  readonly reader: Reader;
+  private readonly sets: QueueSets;
+  private readonly codecs: ReadonlyMap<number, Codec>;
+  private readonly kept: (StoredRun | null)[] = new Array<StoredRun | null>(RUNS_KEPT).fill(null);
+  private last: StoredRun | null = null;
+  private readonly lost: (queue: EmbeddedQueue, sequence: number) => void;
+  /** Index of the message in the run that stored() gave last. */
+  index = 0;
+
+  /** lost is called for a message whose bytes can not be had any more. */
+  constructor(reader: Reader, sets: QueueSets, codecs: ReadonlyMap<number, Codec>, lost: (queue: EmbeddedQueue, sequence: number) => void) {
+    this.reader = reader;
+    this.sets = sets;
+    this.codecs = codecs;
+    this.lost = lost;
+  }
+
+  start(queue: EmbeddedQueue, from: number, countMax: number, bytesMax: number, sink: FetchSink): void {
+    new Fetch(this, queue, Math.max(from, queue.firstSequence), countMax, bytesMax, sink).onRead();
+  }
+
+  giveUp(queue: EmbeddedQueue, sequence: number): void {
+    this.lost(queue, sequence);
+  }
+
+  /** The run that holds the message whose slot is at `position`; sets index. */
+  stored(position: number, waiter: Waiter): StoredRun | Lookup {
+    const { last } = this;
+    if (last !== null && position >= last.slots && position < last.slotsEnd) {
+      this.index = (position - last.slots) / 4;
+      return last;
+    }
+    const { reader } = this;
+    let lookup = reader.lookup(position, 4, waiter);
+    if (lookup !== Lookup.Found) return lookup;
+    const at = reader.foundAt;
+    const slot = (reader.found[at]! | (reader.found[at + 1]! << 8) | (reader.found[at + 2]! << 16) | (reader.found[at + 3]! << 24)) >>> 0;
+    const index = slot >>> SLOT_BODY_BITS;
+    this.index = index;
+    const record = position - PUBLISH_HEADER_BYTES - 4 * index;
+    const place = (record / 8) % RUNS_KEPT;
+    const kept = this.kept[place]!;
+    if (kept !== null && kept.record === record) {
+      this.last = kept;
+      return kept;
+    }
+    lookup = reader.lookup(record, PUBLISH_HEADER_BYTES, waiter);
+    if (lookup !== Lookup.Found) return lookup;
+    const header = new DataView(reader.found.buffer, reader.found.byteOffset + reader.foundAt, PUBLISH_HEADER_BYTES);
+    const kind = header.getUint8(0);
+    assert(kind === RecordKind.Publish || kind === RecordKind.Moved, `the index points to a record of kind ${kind}`);
+    lookup = reader.lookup(record, header.getUint32(4, true), waiter);
+    if (lookup !== Lookup.Found) return lookup;
+    const stored = this.decode(record, reader.found, reader.foundAt);
+    if (stored.run.byteLength <= RUN_KEPT_BYTES_MAX) this.kept[place] = stored;
+    this.last = stored;
+    return stored;
+  }
+
+  options(stored: StoredRun, queue: EmbeddedQueue) {
+    const set = this.sets.byId.get(stored.set);
+    assert(set !== undefined, `a stored message refers to the unknown queue set ${stored.set}`);
+    return set.optionsOf(queue.id);
+  }
+
+  /** Forgets what was made out of the log at [start, end). */
+  forget(start: number, end: number): void {
+    for (let i = 0; i < RUNS_KEPT; i++) {
+      const kept = this.kept[i]!;
+      if (kept !== null && kept.record >= start && kept.record < end) this.kept[i] = null;
+    }
+    this.last = null;
+  }
+
+  private decode(record: number, bytes: Uint8Array, at: number): StoredRun {
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at);
+    const codecId = view.getUint16(16, true);
+    const codec = this.codecs.get(codecId);
+    assert(codec !== undefined, `a stored message is of the unknown codec ${codecId}; it was written by a Sluice with another protocol`);
+    const count = view.getUint16(18, true);
+    const size = view.getUint32(12, true);
+    const body = PUBLISH_HEADER_BYTES + 4 * count;
+    const run = new Run(codec);
+    run.bytes = Buffer.allocUnsafe(size);
+    run.bytes.set(bytes.subarray(at + body, at + body + size));
+    run.end = size;
+    run.count = count;
+    run.frameBytesMax = size;
+    if (count > 1) {
+      const offsets = new Uint32Array(count + 1);
+      offsets[count] = size;
+      let largest = 0;
+      for (let i = count - 1; i >= 0; i--) {
+        offsets[i] = view.getUint32(PUBLISH_HEADER_BYTES + 4 * i, true) & SLOT_BODY_MASK;
+        const length = offsets[i + 1]! - offsets[i]!;
+        if (length > largest) largest = length;
+      }
+      run.offsets = offsets;
+      run.frameBytesMax = largest;
+    }
+    run.guarantee = view.getUint8(1) as Run['guarantee'];
+    run.priority = view.getUint8(2);
+    run.variant = view.getUint32(20, true);
+    run.receivedAtMs = view.getFloat64(24, true);
+    run.expiresAtMs = view.getFloat64(32, true);
+    run.owned = true;
+    return { record, slots: record + PUBLISH_HEADER_BYTES, slotsEnd: record + body, set: view.getUint32(8, true), run };
+  }
+}
+
+export interface StoredRun {
+  readonly record: number;
+  readonly slots: number;
+  readonly slotsEnd: number;
+  readonly set: number;
+  readonly run: Run;
+}
+
+const SLOT_BODY_MASK = (1 << SLOT_BODY_BITS) - 1;
+
+class Fetch implements Waiter {
+  private readonly fetches: Fetches;
+  private readonly queue: EmbeddedQueue;
+  private readonly sink: FetchSink;
+  private next: number;
+  private countLeft: number;
+  private bytesLeft: number;
+
+  constructor(fetches: Fetches, queue: EmbeddedQueue, next: number, countMax: number, bytesMax: number, sink: FetchSink) {
+    this.fetches = fetches;
+    this.queue = queue;
+    this.next = next;
+    this.countLeft = countMax;
+    // At least one message, however long.
+    this.bytesLeft = Math.max(1, bytesMax);
+    this.sink = sink;
+  }
+
+  onRead(): void {
+    const { fetches, queue, sink } = this;
+    while (this.countLeft > 0 && this.bytesLeft > 0) {
+      const sequence = queue.nextLive(this.next);
+      if (sequence >= queue.nextSequence) {
+        this.next = queue.nextSequence;
+        break;
+      }
+      this.next = sequence;
+      const stored = fetches.stored(queue.position(sequence), this);
+      if (stored === Lookup.Waiting) return;
+      this.next = sequence + 1;
+      if (typeof stored === 'number') {
+        fetches.giveUp(queue, sequence);
+        continue;
+      }
+      const { run } = stored;
+      const { index } = fetches;
+      this.countLeft--;
+      this.bytesLeft -= run.frameEnd(index) - run.frameStart(index);
+      sink.onFetched(sequence, run, index, fetches.options(stored, queue));
+    }
+    sink.onFetchEnd(this.next);
+  }
+}

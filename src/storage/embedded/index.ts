@@ -1,0 +1,451 @@
+// Where the messages of a queue stand in the log: 4 bytes per message and queue, in chunks cut from slabs of typed arrays. One Index serves all queues of a storage;
+// IndexList is one queue's chunks in order of sequence. Relies on nothing; knows positions as numbers and nothing of what stands there.
+//
+//   IndexList   chunks ─▶ [c0][c1][c2] … [tail]        each chunk: base position, first sequence, how many entries, how many of them dead
+//   slab page   Uint32Array of 65,536 entries, cut into chunks of one size (4, 8, … 1024)
+//   entry       (position − base of its chunk) / 4; DEAD when settled; FAR when that does not fit (a message moved far away): then `far` has the position
+//
+// A chunk whose entries are all dead gives its place in the slab back at once and its number when it is the first of its list.
+
+const PAGE_ENTRIES = 1 << 16;
+const CLASS_MIN = 2;
+const CLASS_MAX = 10;
+const DEAD = 0xffffffff;
+const FAR = 0xfffffffe;
+const DELTA_MAX = 0xfffffff0;
+const NOWHERE = 0xffffffff;
+
+export class Index {
+  base = new Float64Array(64);
+  first = new Float64Array(64);
+  /** Place of the first entry, counted over all pages; NOWHERE when given back. */
+  at = new Uint32Array(64);
+  count = new Uint16Array(64);
+  dead = new Uint16Array(64);
+  private sizeClass = new Uint8Array(64);
+  readonly pages: Uint32Array[] = [];
+  private readonly freePlaces: number[][] = [];
+  private readonly freeChunks: number[] = [];
+  private chunkCount = 0;
+  readonly far = new Map<number, number>();
+  /** Entries that chunks occupy, in use or not. */
+  private placedEntries = 0;
+
+  constructor() {
+    for (let i = 0; i <= CLASS_MAX; i++) this.freePlaces.push([]);
+  }
+
+  /** Bytes of memory taken, spare room in pages included. */
+  get bytes(): number {
+    return this.pages.length * PAGE_ENTRIES * 4 + this.base.length * 25;
+  }
+
+  get usedBytes(): number {
+    return this.placedEntries * 4 + (this.chunkCount - this.freeChunks.length) * 25;
+  }
+
+  makeChunk(sizeClass: number, base: number, first: number): number {
+    const chunk = this.freeChunks.pop() ?? this.newChunk();
+    this.base[chunk] = base;
+    this.first[chunk] = first;
+    this.count[chunk] = 0;
+    this.dead[chunk] = 0;
+    this.sizeClass[chunk] = sizeClass;
+    let place = this.freePlaces[sizeClass]!.pop();
+    if (place === undefined) {
+      const start = this.pages.length * PAGE_ENTRIES;
+      this.pages.push(new Uint32Array(PAGE_ENTRIES));
+      const places = this.freePlaces[sizeClass]!;
+      for (let at = start + PAGE_ENTRIES - (1 << sizeClass); at > start; at -= 1 << sizeClass) places.push(at);
+      place = start;
+    }
+    this.placedEntries += 1 << sizeClass;
+    this.at[chunk] = place;
+    return chunk;
+  }
+
+  capacity(chunk: number): number {
+    return 1 << this.sizeClass[chunk]!;
+  }
+
+  classOf(chunk: number): number {
+    return this.sizeClass[chunk]!;
+  }
+
+  /** Gives the entries of a chunk back; its number stays until freeChunk. */
+  freePlace(chunk: number): void {
+    const place = this.at[chunk]!;
+    if (place === NOWHERE) return;
+    const sizeClass = this.sizeClass[chunk]!;
+    if (this.far.size > 0) for (let i = 0; i < 1 << sizeClass; i++) this.far.delete(place + i);
+    this.freePlaces[sizeClass]!.push(place);
+    this.placedEntries -= 1 << sizeClass;
+    this.at[chunk] = NOWHERE;
+  }
+
+  freeChunk(chunk: number): void {
+    this.freePlace(chunk);
+    this.freeChunks.push(chunk);
+  }
+
+  private newChunk(): number {
+    const chunk = this.chunkCount++;
+    if (chunk === this.base.length) {
+      const size = this.base.length * 2;
+      this.base = grown(this.base, new Float64Array(size));
+      this.first = grown(this.first, new Float64Array(size));
+      this.at = grown(this.at, new Uint32Array(size));
+      this.count = grown(this.count, new Uint16Array(size));
+      this.dead = grown(this.dead, new Uint16Array(size));
+      this.sizeClass = grown(this.sizeClass, new Uint8Array(size));
+    }
+    return chunk;
+  }
+}
+
+function grown<A extends { set(from: A): void }>(from: A, to: A): A {
+  to.set(from);
+  return to;
+}
+
+/** Told the position of every entry that dies. */
+export interface DeathWatch {
+  onDead(position: number): void;
+}
+
+export class IndexList {
+  nextSequence = 1;
+  count = 0;
+  /** Lowest live sequence; nextSequence when there is none. */
+  firstSequence = 1;
+  private readonly index: Index;
+  private chunks: number[] = EMPTY;
+  private head = 0;
+  /** The tail chunk, unpacked: where the next entry goes, where the chunk's room ends, and its base. */
+  private page: Uint32Array = NO_PAGE;
+  private pageAt = 0;
+  private pageEnd = 0;
+  private tailBase = 0;
+
+  constructor(index: Index) {
+    this.index = index;
+  }
+
+  /** The next `count` messages have their slots at `position`, 4 bytes apart. */
+  add(position: number, count: number): void {
+    if (this.count === 0) this.firstSequence = this.nextSequence;
+    let from = position;
+    for (let left = count; left > 0; ) {
+      const delta = (from - this.tailBase) / 4;
+      if (this.pageAt === this.pageEnd || delta > DELTA_MAX - left) {
+        this.newTail(from, left);
+        continue;
+      }
+      const room = this.pageEnd - this.pageAt;
+      const take = left < room ? left : room;
+      const { page } = this;
+      let at = this.pageAt;
+      for (let i = 0; i < take; i++) page[at++] = delta + i;
+      this.pageAt = at;
+      this.nextSequence += take;
+      left -= take;
+      from += take * 4;
+    }
+    this.count += count;
+  }
+
+  /** The position of a message's slot; 0 when it is settled or was never there. */
+  position(sequence: number): number {
+    if (sequence < this.firstSequence || sequence >= this.nextSequence) return 0;
+    return this.positionIn(this.chunks[this.find(sequence)]!, sequence);
+  }
+
+  /** The lowest live sequence from `sequence` on, nextSequence when there is none. */
+  nextLive(sequence: number): number {
+    if (sequence <= this.firstSequence) return this.firstSequence;
+    if (sequence >= this.nextSequence || this.count === 0) return this.nextSequence;
+    const { index } = this;
+    let at = sequence;
+    for (let i = this.find(sequence); i < this.chunks.length; i++) {
+      const chunk = this.chunks[i]!;
+      const end = this.endOf(i);
+      const place = index.at[chunk]!;
+      if (place === NOWHERE || at >= end) {
+        if (at < end) at = end;
+        continue;
+      }
+      const page = index.pages[place >>> 16]!;
+      const offset = (place & 0xffff) - index.first[chunk]!;
+      if (at < index.first[chunk]!) at = index.first[chunk]!;
+      for (; at < end; at++) if (page[offset + at] !== DEAD) return at;
+    }
+    return this.nextSequence;
+  }
+
+  /**
+   * Marks [sequence, sequence + count) as dead and tells `watch` every position. Returns how many were live.
+   */
+  kill(sequence: number, count: number, watch: DeathWatch): number {
+    const { index } = this;
+    const end = Math.min(sequence + count, this.nextSequence);
+    let at = Math.max(sequence, this.firstSequence);
+    let killed = 0;
+    for (let i = at < end ? this.find(at) : 0; at < end && i < this.chunks.length; i++) {
+      const chunk = this.chunks[i]!;
+      const until = Math.min(end, this.endOf(i));
+      const place = index.at[chunk]!;
+      if (place === NOWHERE || at >= until) {
+        if (at < until) at = until;
+        continue;
+      }
+      if (at < index.first[chunk]!) at = index.first[chunk]!;
+      const page = index.pages[place >>> 16]!;
+      const offset = (place & 0xffff) - index.first[chunk]!;
+      const base = index.base[chunk]!;
+      let dead = 0;
+      for (; at < until; at++) {
+        const entry = page[offset + at]!;
+        if (entry === DEAD) continue;
+        watch.onDead(entry === FAR ? this.farPosition(place + at - index.first[chunk]!) : base + entry * 4);
+        page[offset + at] = DEAD;
+        dead++;
+      }
+      index.dead[chunk] = index.dead[chunk]! + dead;
+      killed += dead;
+      if (i !== this.chunks.length - 1 && index.dead[chunk] === index.count[chunk]) index.freePlace(chunk);
+    }
+    this.count -= killed;
+    if (this.count === 0) this.clear();
+    else if (sequence <= this.firstSequence) this.advance(end);
+    return killed;
+  }
+
+  /** The message has moved. Returns where it was, 0 when it is dead. */
+  move(sequence: number, position: number): number {
+    const { index } = this;
+    if (sequence < this.firstSequence || sequence >= this.nextSequence) return 0;
+    const chunk = this.chunks[this.find(sequence)]!;
+    const before = this.positionIn(chunk, sequence);
+    if (before === 0) return 0;
+    const place = index.at[chunk]! + (sequence - index.first[chunk]!);
+    const delta = (position - index.base[chunk]!) / 4;
+    const fits = delta >= 0 && delta <= DELTA_MAX;
+    if (fits) index.far.delete(place);
+    else index.far.set(place, position);
+    index.pages[place >>> 16]![place & 0xffff] = fits ? delta : FAR;
+    return before;
+  }
+
+  /** Makes a dead message live again. Only the seeded bug of compaction does this. */
+  revive(sequence: number, position: number): void {
+    if (sequence < this.firstSequence || sequence >= this.nextSequence) return;
+    const chunk = this.chunks[this.find(sequence)]!;
+    const place = this.index.at[chunk]!;
+    if (place === NOWHERE) return;
+    const at = place + (sequence - this.index.first[chunk]!);
+    this.index.pages[at >>> 16]![at & 0xffff] = (position - this.index.base[chunk]!) / 4;
+    this.index.dead[chunk] = this.index.dead[chunk]! - 1;
+    this.count++;
+  }
+
+  /** The live sequence whose place (placeOf its position) this is; 0 when there is none. Slow: only the recovery of damaged logs asks. */
+  sequenceOfPlace(place: number): number {
+    for (let sequence = this.firstSequence; sequence < this.nextSequence; sequence = this.nextLive(sequence + 1)) {
+      if ((this.position(sequence) / 4) % 4_294_967_296 === place) return sequence;
+    }
+    return 0;
+  }
+
+  /** Leaves out the next `count` sequences: their messages are lost. */
+  skip(count: number): void {
+    this.closeTail();
+    if (this.count === 0) this.firstSequence = this.nextSequence + count;
+    this.nextSequence += count;
+  }
+
+  /**
+   * Copies the live part of the list from `sequence` on, below `end`, chunk by chunk: take(base, first, entries) until it returns false. Returns where to go on.
+   */
+  dump(sequence: number, end: number, take: (base: number, first: number, entries: Uint32Array, far: Float64Array | null) => boolean): number {
+    const { index } = this;
+    let at = Math.max(sequence, this.firstSequence);
+    const limit = Math.min(end, this.nextSequence);
+    if (this.count === 0) return limit;
+    for (let i = at < limit ? this.find(at) : 0; at < limit && i < this.chunks.length; i++) {
+      const chunk = this.chunks[i]!;
+      const until = Math.min(limit, this.endOf(i));
+      const place = index.at[chunk]!;
+      const first = Math.max(at, index.first[chunk]!);
+      if (place !== NOWHERE && first < until) {
+        const from = (place & 0xffff) + first - index.first[chunk]!;
+        const entries = index.pages[place >>> 16]!.subarray(from, from + until - first);
+        let far: Float64Array | null = null;
+        if (index.far.size > 0) {
+          for (let k = 0; k < entries.length; k++) {
+            if (entries[k] !== FAR) continue;
+            far ??= new Float64Array(entries.length);
+            far[k] = this.farPosition(place + first - index.first[chunk]! + k);
+          }
+        }
+        if (!take(index.base[chunk]!, first, entries, far)) return first;
+      }
+      if (at < until) at = until;
+    }
+    return limit;
+  }
+
+  /** Adds a dumped chunk behind what is there. Tells `watch` nothing; calls live(position) for every live entry. */
+  restore(base: number, first: number, entries: Uint32Array, far: Float64Array | null, live: (position: number) => void): void {
+    const { index } = this;
+    this.closeTail();
+    this.nextSequence = first + entries.length;
+    let dead = 0;
+    let firstLive = entries.length;
+    for (let k = entries.length - 1; k >= 0; k--) {
+      if (entries[k] === DEAD) dead++;
+      else firstLive = k;
+    }
+    if (dead === entries.length) return;
+    let sizeClass = CLASS_MIN;
+    while (1 << sizeClass < entries.length) sizeClass++;
+    const chunk = index.makeChunk(sizeClass, base, first);
+    const place = index.at[chunk]!;
+    const page = index.pages[place >>> 16]!;
+    const from = place & 0xffff;
+    page.set(entries, from);
+    for (let k = 0; k < entries.length; k++) {
+      const entry = entries[k]!;
+      if (entry === DEAD) continue;
+      if (entry === FAR) index.far.set(place + k, far![k]!);
+      live(entry === FAR ? far![k]! : base + entry * 4);
+    }
+    index.count[chunk] = entries.length;
+    index.dead[chunk] = dead;
+    if (this.chunks === EMPTY) this.chunks = [];
+    this.chunks.push(chunk);
+    if (this.count === 0) this.firstSequence = first + firstLive;
+    this.count += entries.length - dead;
+    this.page = page;
+    this.pageAt = from + entries.length;
+    this.pageEnd = this.pageAt;
+    this.tailBase = base;
+  }
+
+  /** Ends a series of restore(): `next` is what the next message gets. */
+  endRestore(next: number): void {
+    this.closeTail();
+    this.nextSequence = next;
+    if (this.count === 0) this.firstSequence = next;
+  }
+
+  /** Forgets everything stored. */
+  clear(): void {
+    for (let i = this.head; i < this.chunks.length; i++) this.index.freeChunk(this.chunks[i]!);
+    this.chunks = EMPTY;
+    this.head = 0;
+    this.count = 0;
+    this.firstSequence = this.nextSequence;
+    this.page = NO_PAGE;
+    this.pageAt = 0;
+    this.pageEnd = 0;
+  }
+
+  private positionIn(chunk: number, sequence: number): number {
+    const { index } = this;
+    const place = index.at[chunk]!;
+    const nth = sequence - index.first[chunk]!;
+    if (place === NOWHERE || nth < 0 || nth >= this.countOf(chunk)) return 0;
+    const at = place + nth;
+    const entry = index.pages[at >>> 16]![at & 0xffff]!;
+    if (entry === DEAD) return 0;
+    return entry === FAR ? this.farPosition(at) : index.base[chunk]! + entry * 4;
+  }
+
+  private farPosition(place: number): number {
+    return this.index.far.get(place)!;
+  }
+
+  /** Writes the tail's count down, which is otherwise known by pageAt alone. */
+  private closeTail(): void {
+    if (this.chunks.length === this.head) return;
+    const tail = this.chunks[this.chunks.length - 1]!;
+    if (this.index.at[tail] !== NOWHERE) this.index.count[tail] = this.pageAt - (this.index.at[tail]! & 0xffff);
+    this.pageEnd = this.pageAt;
+  }
+
+  private newTail(position: number, wanted: number): void {
+    const { index } = this;
+    let sizeClass = CLASS_MIN;
+    if (this.chunks.length > this.head) {
+      this.closeTail();
+      const tail = this.chunks[this.chunks.length - 1]!;
+      sizeClass = Math.min(CLASS_MAX, index.classOf(tail) + 1);
+      if (index.dead[tail] === index.count[tail]) index.freePlace(tail);
+    }
+    while (sizeClass < CLASS_MAX && 1 << sizeClass < wanted) sizeClass++;
+    const chunk = index.makeChunk(sizeClass, position, this.nextSequence);
+    if (this.chunks === EMPTY) this.chunks = [chunk];
+    else this.chunks.push(chunk);
+    const place = index.at[chunk]!;
+    this.page = index.pages[place >>> 16]!;
+    this.pageAt = place & 0xffff;
+    this.pageEnd = this.pageAt + index.capacity(chunk);
+    this.tailBase = position;
+  }
+
+  /** Index in `chunks` of the last chunk that begins at or before `sequence`. */
+  private find(sequence: number): number {
+    const { first } = this.index;
+    let low = this.head;
+    let high = this.chunks.length - 1;
+    if (low === high || sequence < first[this.chunks[low + 1]!]!) return low;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (first[this.chunks[middle]!]! <= sequence) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** The sequence behind the last one of chunk i. Between it and the next chunk may lie sequences that are settled or lost. */
+  private endOf(i: number): number {
+    const chunk = this.chunks[i]!;
+    return this.index.first[chunk]! + this.countOf(chunk);
+  }
+
+  private countOf(chunk: number): number {
+    if (chunk !== this.chunks[this.chunks.length - 1]) return this.index.count[chunk]!;
+    // The tail: its place is never given back while it is the tail.
+    return this.pageAt - (this.index.at[chunk]! & 0xffff);
+  }
+
+  /** Moves firstSequence up to the lowest live one at or behind `from`, and lets go of the chunks before it. */
+  private advance(from: number): void {
+    const { index } = this;
+    let at = from;
+    for (;;) {
+      const chunk = this.chunks[this.head]!;
+      const end = this.endOf(this.head);
+      const place = index.at[chunk]!;
+      if (place !== NOWHERE) {
+        const page = index.pages[place >>> 16]!;
+        const offset = (place & 0xffff) - index.first[chunk]!;
+        if (at < index.first[chunk]!) at = index.first[chunk]!;
+        while (at < end && page[offset + at] === DEAD) at++;
+        if (at < end) break;
+      }
+      if (at < end) at = end;
+      index.freeChunk(chunk);
+      this.head++;
+    }
+    this.firstSequence = at;
+    if (this.head >= HEAD_MAX && this.head * 2 >= this.chunks.length) {
+      this.chunks = this.chunks.slice(this.head);
+      this.head = 0;
+    }
+  }
+}
+
+const HEAD_MAX = 256;
+const EMPTY: number[] = [];
+const NO_PAGE = new Uint32Array(0);

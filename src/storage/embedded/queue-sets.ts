@@ -1,0 +1,181 @@
+// Sets of queues under a number of 4 bytes: a message to a thousand queues carries one number, not a thousand. A set is defined in the log before its first use, again in
+// every segment that uses it, and in every checkpoint; it is forgotten when no segment is left that could refer to it.
+import { type DeliveryOptions, deliveryOptions } from '../../core/delivery.ts';
+import { assert } from '../../lib/assert.ts';
+import { Durability, type LogTargets } from '../commit-log.ts';
+import { MemoryQueue } from '../memory/memory-queue.ts';
+import type { Log } from './log.ts';
+import { EmbeddedQueue } from './queue.ts';
+import { padded, RecordKind, TEXT_HEADER_BYTES } from './record.ts';
+
+export class QueueSet {
+  readonly id: number;
+  /** The queues by id; null where a queue no longer exists. */
+  readonly queueIds: Uint32Array;
+  readonly queues: readonly EmbeddedQueue[];
+  /** One for all queues, or one each. */
+  readonly options: readonly DeliveryOptions[];
+  readonly sync: boolean;
+  /** Segment it was defined in last. */
+  definedIn = -1;
+  definedAt = 0;
+  definitions = 0;
+  lastUsed = 0;
+  dropped = false;
+  private text: Uint8Array | null = null;
+  private optionsByQueue: Map<number, DeliveryOptions> | null = null;
+
+  constructor(id: number, queueIds: Uint32Array, queues: readonly EmbeddedQueue[], options: readonly DeliveryOptions[]) {
+    this.id = id;
+    this.queueIds = queueIds;
+    this.queues = queues;
+    this.options = options;
+    this.sync = queues.some((queue) => queue.durability === Durability.Fsync);
+  }
+
+  optionsOf(queueId: number): DeliveryOptions {
+    if (this.options.length === 1) return this.options[0]!;
+    if (this.optionsByQueue === null) {
+      this.optionsByQueue = new Map();
+      for (let i = 0; i < this.queueIds.length; i++) this.optionsByQueue.set(this.queueIds[i]!, this.options[i]!);
+    }
+    return this.optionsByQueue.get(queueId) ?? this.options[0]!;
+  }
+
+  /** The delivery options as text, as a definition carries them. */
+  optionsText(): Uint8Array {
+    this.text ??= Buffer.from(
+      JSON.stringify(this.options.map(({ guarantee, retainAsPublished, subscriptionIdentifiers }) => [guarantee, retainAsPublished, subscriptionIdentifiers])),
+    );
+    return this.text;
+  }
+}
+
+/** What LogTargets.interned holds: the logged part of the targets, and the part that lives in memory. */
+export class InternedTargets {
+  set: QueueSet | null;
+  readonly memory: readonly MemoryQueue[];
+  readonly memoryOptions: readonly DeliveryOptions[];
+
+  constructor(set: QueueSet | null, memory: readonly MemoryQueue[], memoryOptions: readonly DeliveryOptions[]) {
+    this.set = set;
+    this.memory = memory;
+    this.memoryOptions = memoryOptions;
+  }
+}
+
+export class QueueSets {
+  readonly byId = new Map<number, QueueSet>();
+  private readonly byHash = new Map<number, QueueSet[]>();
+  nextId = 1;
+
+  /** The interned form of targets; kept by them. */
+  intern(targets: LogTargets): InternedTargets {
+    const queues: EmbeddedQueue[] = [];
+    const options: DeliveryOptions[] = [];
+    const memory: MemoryQueue[] = [];
+    const memoryOptions: DeliveryOptions[] = [];
+    for (let i = 0; i < targets.queues.length; i++) {
+      const queue = targets.queues[i]!;
+      if (queue instanceof EmbeddedQueue) {
+        assert(!queue.deleted, `queue ${queue.name} is deleted and takes nothing`);
+        queues.push(queue);
+        options.push(targets.options[i]!);
+      } else {
+        assert(queue instanceof MemoryQueue, `queue ${queue.name} belongs to another engine`);
+        memory.push(queue);
+        memoryOptions.push(targets.options[i]!);
+      }
+    }
+    const interned = new InternedTargets(queues.length === 0 ? null : this.find(queues, options), memory, memoryOptions);
+    targets.interned = interned;
+    return interned;
+  }
+
+  /** A set that recovery has read; replaces nothing that is known under the id. */
+  restore(id: number, queueIds: Uint32Array, optionsText: Uint8Array, queueOf: (id: number) => EmbeddedQueue | undefined): QueueSet {
+    const known = this.byId.get(id);
+    if (known !== undefined) return known;
+    const list = JSON.parse(Buffer.from(optionsText).toString()) as [0 | 1 | 2, boolean, number[] | null][];
+    const options = list.map(([guarantee, retainAsPublished, identifiers]) => deliveryOptions(guarantee, retainAsPublished, identifiers));
+    const queues: EmbeddedQueue[] = [];
+    for (const queueId of queueIds) {
+      const queue = queueOf(queueId);
+      if (queue !== undefined) queues.push(queue);
+    }
+    const set = new QueueSet(id, queueIds, queues, options);
+    this.byId.set(id, set);
+    // Only a set that still has all its queues can be met again by intern().
+    if (queues.length === queueIds.length) this.remember(set);
+    if (id >= this.nextId) this.nextId = id + 1;
+    return set;
+  }
+
+  /** Appends the definition. */
+  define(set: QueueSet, log: Log): void {
+    const text = set.optionsText();
+    const count = set.queueIds.length;
+    const size = padded(TEXT_HEADER_BYTES + 4 * count + text.length);
+    const at = log.reserve(size);
+    const word = at >>> 2;
+    log.words[word] = RecordKind.SetDef;
+    log.words[word + 1] = size;
+    log.words[word + 2] = set.id;
+    log.words[word + 3] = count;
+    log.words[word + 4] = text.length;
+    log.words.set(set.queueIds, word + 5);
+    log.bytes.set(text, at + TEXT_HEADER_BYTES + 4 * count);
+    if (set.sync) log.requireSync();
+    set.definitions = set.definedIn === log.segment.number ? set.definitions + 1 : 1;
+    set.definedIn = log.segment.number;
+    set.definedAt = at + log.shift;
+  }
+
+  /** Forgets the sets that nothing from `position` on refers to. */
+  dropBefore(position: number): void {
+    for (const set of this.byId.values()) {
+      if (set.lastUsed >= position) continue;
+      set.dropped = true;
+      this.byId.delete(set.id);
+      const hash = hashOf(set.queueIds, set.options);
+      const left = (this.byHash.get(hash) ?? []).filter((other) => other !== set);
+      if (left.length === 0) this.byHash.delete(hash);
+      else this.byHash.set(hash, left);
+    }
+  }
+
+  private find(queues: readonly EmbeddedQueue[], allOptions: readonly DeliveryOptions[]): QueueSet {
+    const queueIds = Uint32Array.from(queues, (queue) => queue.id);
+    const options = allOptions.every((one) => one === allOptions[0]) ? [allOptions[0]!] : allOptions;
+    for (const set of this.byHash.get(hashOf(queueIds, options)) ?? []) {
+      if (isSame(set.queueIds, queueIds) && isSame(set.options, options) && isSame(set.queues, queues)) return set;
+    }
+    const set = new QueueSet(this.nextId++, queueIds, queues, options);
+    this.byId.set(set.id, set);
+    this.remember(set);
+    return set;
+  }
+
+  private remember(set: QueueSet): void {
+    const hash = hashOf(set.queueIds, set.options);
+    const sets = this.byHash.get(hash);
+    if (sets === undefined) this.byHash.set(hash, [set]);
+    else sets.push(set);
+  }
+}
+
+/** A definition is repeated once, this far behind the first one in its segment, so that one damaged place can not take both. */
+export const REDEFINE_BYTES = 64 * 1024;
+
+function isSame(a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** FNV-1a over the queue ids; options only add whether they are one or many. */
+function hashOf(queueIds: Uint32Array, options: readonly DeliveryOptions[]): number {
+  let hash = 0x811c9dc5 ^ options.length;
+  for (let i = 0; i < queueIds.length; i++) hash = Math.imul(hash ^ queueIds[i]!, 0x01000193);
+  return hash >>> 0;
+}

@@ -1,0 +1,235 @@
+// What keeps the log short: when to write a checkpoint, when dead segments may go, when mostly dead ones are compacted. Everything in small steps, each begun by an
+// answer of the writer or the keeper, so that the event loop never stands still for it. Relies on Stock for the files.
+import { CheckpointDump, checkpointName, copyName } from './checkpoint.ts';
+import { Compaction } from './compaction.ts';
+import type { Contents } from './contents.ts';
+import type { Crew } from './crew.ts';
+import type { Faults } from './faults.ts';
+import type { Log } from './log.ts';
+import { RecordKind } from './record.ts';
+import type { Segment } from './segments.ts';
+import type { Stock } from './stock.ts';
+
+export interface UpkeepParts {
+  readonly contents: Contents;
+  readonly crew: Crew;
+  readonly stock: Stock;
+  readonly log: Log;
+  readonly faults: Faults;
+  readonly checkpointBytes: number;
+  readonly compactBelow: number;
+  readonly checkpointNumber: number;
+  readonly checkpointStart: number;
+  readonly lastCheckpointBytes: number;
+  /** Ends the open unit in the storage's name. */
+  readonly endUnit: () => void;
+  readonly onFailed: (error: Error) => void;
+}
+
+/** Segments compacted at a time. */
+const VICTIMS_MAX = 8;
+
+export class Upkeep {
+  checkpointCount = 0;
+  compactionCount = 0;
+  movedMessages = 0;
+  private readonly parts: UpkeepParts;
+  /** Where the checkpoint that is in place starts. */
+  private start: number;
+  private number: number;
+  private bytes: number;
+  private nameInPlace: string;
+  private wanted = false;
+  private dump: CheckpointDump | null = null;
+  private dumpBytes = 0;
+  private dumpFirst = true;
+  /** The unit that must be synced before the dump may be ended; 0 while it goes on. */
+  private dumpUnit = 0;
+  private dumpReach = 0;
+  private dumpBusy = false;
+  private finishing = false;
+  finished = false;
+  private compaction: Compaction | null = null;
+  private compactedAt = 0;
+
+  constructor(parts: UpkeepParts) {
+    this.parts = parts;
+    this.start = parts.checkpointStart;
+    this.number = parts.checkpointNumber;
+    this.bytes = parts.lastCheckpointBytes;
+    this.nameInPlace = checkpointName(parts.checkpointNumber - 1);
+    this.compactedAt = parts.log.end;
+  }
+
+  /** No step is outstanding. */
+  get idle(): boolean {
+    return this.dump === null && this.compaction === null;
+  }
+
+  checkpointSoon(): void {
+    this.wanted = true;
+    this.onUnitEnd();
+  }
+
+  /** Writes the last checkpoint: nothing will be appended any more. */
+  finish(): void {
+    this.finishing = true;
+    if (this.parts.log.end === this.start) {
+      this.finished = true;
+      return;
+    }
+    this.beginCheckpoint();
+  }
+
+  onUnitEnd(): void {
+    if (this.dump === null && !this.finishing && this.checkpointDue()) this.beginCheckpoint();
+  }
+
+  onWritten(): void {
+    if (this.dump !== null) this.stepCheckpoint();
+    if (this.finishing) return;
+    this.onUnitEnd();
+    if (this.compaction !== null) this.stepCompaction();
+    else if (this.parts.log.end - this.compactedAt >= this.parts.contents.segments.stride / 4) this.beginCompaction();
+  }
+
+  private checkpointDue(): boolean {
+    const { contents, log, checkpointBytes } = this.parts;
+    if (!log.atUnitEnd) return false;
+    if (this.wanted) return true;
+    const since = log.end - this.start;
+    if (since >= checkpointBytes) return true;
+    // Dead segments wait for it. It is worth it when it frees more than it writes.
+    const { deadCount, deadBytes, stride } = contents.segments;
+    return deadCount > 0 && since > 0 && deadBytes + since >= Math.max(3 * stride, 4 * this.bytes) && this.wouldFree();
+  }
+
+  /** Some dead segment waits for nothing but a checkpoint. */
+  private wouldFree(): boolean {
+    for (const segment of this.parts.contents.segments.all()) if (isDead(segment) && segment.end > this.start) return true;
+    return false;
+  }
+
+  private beginCheckpoint(): void {
+    const { contents, log } = this.parts;
+    this.wanted = false;
+    // Everything so far in frames of its own: the checkpoint starts between two.
+    log.seal();
+    this.dump = new CheckpointDump(contents, log.end);
+    this.dumpBytes = 0;
+    this.dumpFirst = true;
+    this.dumpUnit = 0;
+    this.stepCheckpoint();
+  }
+
+  private stepCheckpoint(): void {
+    const { dump } = this;
+    if (dump === null || this.dumpBusy) return;
+    const { log, faults } = this.parts;
+    if (this.dumpUnit === 0) {
+      const block = dump.step();
+      if (block !== null) {
+        this.write(block, false);
+        return;
+      }
+      // All is written that the dump has seen; what it has seen must be on the disk before the dump counts.
+      const at = log.reserve(8) >>> 2;
+      log.words[at] = RecordKind.Mark;
+      log.words[at + 1] = 8;
+      log.requireSync();
+      this.dumpUnit = log.unit;
+      this.parts.endUnit();
+      // What ends later than this unit's frame has not been seen.
+      this.dumpReach = log.end;
+    }
+    if (log.syncedUnit < this.dumpUnit && !faults.checkpointBeforeSync) return;
+    this.write(dump.end(this.dumpReach, this.finishing), true);
+  }
+
+  private write(bytes: Uint8Array, last: boolean): void {
+    const { crew, stock } = this.parts;
+    const name = checkpointName(this.number);
+    const replaces = last && this.number > 1 ? [this.nameInPlace, copyName(this.nameInPlace)] : [];
+    this.dumpBusy = true;
+    this.dumpBytes += bytes.length;
+    crew.keep({ kind: 'checkpoint', name, bytes, first: this.dumpFirst, last, replaces }, (result) => {
+      this.dumpBusy = false;
+      if (result.error !== null) {
+        this.dump = null;
+        if (result.error.code !== 'ENOSPC') {
+          this.parts.onFailed(new Error(`a checkpoint could not be written: ${result.error.message}`));
+          return;
+        }
+        // No checkpoint for now; the log goes on, and with the ballast gone the next attempt may fit.
+        if (stock.onNoSpace()) this.wanted = true;
+        if (this.finishing) this.finished = true;
+        this.parts.log.poke();
+        return;
+      }
+      if (last) this.installed(name);
+      else this.stepCheckpoint();
+    });
+    this.dumpFirst = false;
+  }
+
+  private installed(name: string): void {
+    this.start = this.dump!.start;
+    this.bytes = this.dumpBytes;
+    this.nameInPlace = name;
+    this.number++;
+    this.checkpointCount++;
+    this.dump = null;
+    this.free();
+    if (this.finishing) this.finished = true;
+    this.parts.log.poke();
+  }
+
+  private free(): void {
+    const { contents, log, stock } = this.parts;
+    const freed: Segment[] = [];
+    for (const segment of contents.segments.all()) {
+      if (!isDead(segment) || segment.end > this.start || segment.deadAt > log.syncedUnit) continue;
+      contents.fetches.reader.forget(segment);
+      contents.fetches.forget(segment.base, segment.end);
+      freed.push(segment);
+    }
+    if (freed.length > 0) stock.free(freed);
+    const oldest = contents.segments.all()[0];
+    if (oldest !== undefined) contents.sets.dropBefore(Math.min(oldest.base, this.start));
+  }
+
+  private beginCompaction(): void {
+    const { contents, log, compactBelow, faults } = this.parts;
+    this.compactedAt = log.end;
+    const victims = contents.segments
+      .all()
+      .filter((segment) => segment.closed && segment.live > 0 && !segment.compacting && segment.live < segment.total * compactBelow)
+      .sort((a, b) => a.live / a.total - b.live / b.total)
+      .slice(0, VICTIMS_MAX);
+    if (victims.length === 0) return;
+    this.compaction = new Compaction(contents, victims, () => this.stepCompaction(), faults.forgetSettledOnCompaction);
+    this.compactionCount++;
+    this.stepCompaction();
+  }
+
+  private stepCompaction(): void {
+    const { compaction } = this;
+    if (compaction === null) return;
+    const { log } = this.parts;
+    // One slice, and the next one when what it wrote is written: publishers come in between.
+    if (log.pendingCount > 1) return;
+    while (compaction.step()) {
+      if (!log.atUnitEnd) break;
+    }
+    if (compaction.done) {
+      this.movedMessages += compaction.movedMessages;
+      for (const victim of compaction.victims) victim.compacting = false;
+      this.compaction = null;
+    }
+    this.parts.endUnit();
+  }
+}
+
+function isDead(segment: Segment): boolean {
+  return segment.closed && segment.live === 0;
+}
