@@ -69,6 +69,26 @@ describe('text', () => {
     expect(Math.min(valid, invalid)).toBeGreaterThan(100);
   });
 
+  it('[MQTT-1.5.4-1] [MQTT-1.5.4-2] judges a long text as it judges a short one', () => {
+    fc.assert(
+      fc.property(
+        nearlyText,
+        fc.integer({ min: 0, max: 200 }),
+        fc.integer({ min: 0, max: 200 }),
+        (bytes, before, after) => {
+          const long = Uint8Array.from([
+            ...new Array<number>(before).fill(0x61),
+            ...bytes,
+            ...new Array<number>(after).fill(0x62),
+          ]);
+          expect(decoded(long)).toBe(reference(long));
+          expect(validText(long, 0, long.length)).toBe(reference(long) !== null);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
   it('[MQTT-1.5.4-1] judges every sequence of two bytes, and every lead byte with good continuations, like it', () => {
     for (let first = 0; first < 256; first++) {
       for (let second = 0; second < 256; second++) {
