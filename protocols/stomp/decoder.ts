@@ -30,24 +30,24 @@ export const Scan = {
 
 export type Scan = (typeof Scan)[keyof typeof Scan];
 
-/** Bounds on what a peer may send in one frame. Going over one ends the connection. */
+/** Bounds on what a peer may send in one frame, named as the settings stomp.*. Going over one ends the connection. */
 export interface FrameLimits {
   /** From the command's first byte to NUL. */
   readonly frameBytesMax: number;
   /** The setting that raises frameBytesMax, for the error's text. */
   readonly frameBytesSetting: string;
-  readonly headerCountMax: number;
+  readonly headersMax: number;
   /** One header line without its line end. */
-  readonly headerLineBytesMax: number;
+  readonly headerBytesMax: number;
   readonly bodyBytesMax: number;
 }
 
-/** Generous towards legacy applications: their brokers allow 1,000 headers (ActiveMQ) of 10 KiB each and bodies of 16 MiB (RabbitMQ). */
+/** The defaults of the settings stomp.*, for scanners without a configuration. */
 export const DEFAULT_FRAME_LIMITS: FrameLimits = Object.freeze({
   frameBytesMax: 17 * 1024 * 1024,
   frameBytesSetting: 'stomp.frameBytesMax',
-  headerCountMax: 1000,
-  headerLineBytesMax: 10 * 1024,
+  headersMax: 256,
+  headerBytesMax: 16 * 1024,
   bodyBytesMax: 16 * 1024 * 1024,
 });
 
@@ -298,11 +298,11 @@ export class FrameScanner {
   }
 
   private addHeader(bytes: Uint8Array, lineStart: number, nameEnd: number, lineEnd: number, flags: number): void {
-    const { headerLineBytesMax, headerCountMax } = this.limits;
+    const { headerBytesMax, headersMax } = this.limits;
     // STOMP 1.2 "Size Limits".
-    if (lineEnd - lineStart > headerLineBytesMax) this.failLine();
-    if (this.headers.count >= headerCountMax) {
-      this.fail('header-count-exceeded', `more than ${headerCountMax} headers in a frame (stomp.headerCountMax)`);
+    if (lineEnd - lineStart > headerBytesMax) this.failLine();
+    if (this.headers.count >= headersMax) {
+      this.fail('header-count-exceeded', `more than ${headersMax} headers in a frame (stomp.headersMax)`);
     }
     if ((flags & HeaderFlag.NON_ASCII) !== 0 && !isUtf8(bytes.subarray(lineStart, lineEnd))) {
       this.fail('header-not-utf8', `${this.line()} is not UTF-8`);
@@ -434,7 +434,7 @@ export class FrameScanner {
   private awaitLine(lineStart: number, end: number): Scan {
     const size = end - this.frameStart;
     // One more for a CR that may turn out to belong to the line end.
-    if (end - lineStart > this.limits.headerLineBytesMax + 1) this.failLine();
+    if (end - lineStart > this.limits.headerBytesMax + 1) this.failLine();
     if (size >= this.limits.frameBytesMax) this.failFrame();
     this.stage = Stage.HEADERS;
     this.lineStart = lineStart;
@@ -454,8 +454,8 @@ export class FrameScanner {
   }
 
   private failLine(): never {
-    const max = this.limits.headerLineBytesMax;
-    return this.fail('header-line-too-long', `${this.line()} is longer than ${max} bytes (stomp.headerLineBytesMax)`);
+    const max = this.limits.headerBytesMax;
+    return this.fail('header-line-too-long', `${this.line()} is longer than ${max} bytes (stomp.headerBytesMax)`);
   }
 
   private failBody(): never {

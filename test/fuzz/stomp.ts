@@ -32,8 +32,8 @@ export interface FuzzResult {
 const LIMITS: FrameLimits = {
   frameBytesMax: 3000,
   frameBytesSetting: 'stomp.frameBytesMax',
-  headerCountMax: 24,
-  headerLineBytesMax: 400,
+  headersMax: 24,
+  headerBytesMax: 400,
   bodyBytesMax: 2000,
 };
 const LIMIT_CODES = ['header-line-too-long', 'header-count-exceeded', 'body-too-large', 'frame-too-large'];
@@ -244,8 +244,8 @@ class Fuzzer {
     const limits = {
       ...LIMITS,
       frameBytesMax: 1e6,
-      headerLineBytesMax: 1e5,
-      headerCountMax: LIMITS.headerCountMax + 1,
+      headerBytesMax: 1e5,
+      headersMax: LIMITS.headersMax + 1,
     };
     const { frames, code } = reference(bytes, version, limits);
     if (code !== null || frames.length !== 1)

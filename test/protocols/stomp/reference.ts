@@ -89,8 +89,8 @@ function one(bytes: Buffer, start: number, version: Version, limits: FrameLimits
     ];
     const earliest = faults.filter(([where]) => where >= 0).sort((a, b) => a[0] - b[0])[0];
     if (earliest !== undefined) throw new Fault(earliest[1]);
-    if (line.length > limits.headerLineBytesMax) throw new Fault('header-line-too-long');
-    if (headers.length / 2 >= limits.headerCountMax) throw new Fault('header-count-exceeded');
+    if (line.length > limits.headerBytesMax) throw new Fault('header-line-too-long');
+    if (headers.length / 2 >= limits.headersMax) throw new Fault('header-count-exceeded');
     text(line, '');
     headers.push(text(name, escapes), text(line.slice(colon + 1), escapes));
   }
