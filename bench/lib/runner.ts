@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Scenario } from '../macro/scenario.ts';
 import type { BenchBroker, RunningBroker } from './brokers/broker.ts';
+import { killAtExit } from './brokers/process.ts';
 import { failedReport, type LoadPlan, type LoadReport } from './load/plan.ts';
 import { generatorProgram } from './paths.ts';
 import { machineBusySeconds } from './process-figures.ts';
@@ -70,6 +71,17 @@ async function runOnce(scenario: Scenario, host: BrokerHost, options: RunOptions
   }
 }
 
+/** Directories of brokers that run; removed at the latest when the benchmark ends, after its brokers have been killed. */
+const directories = new Set<string>();
+process.on('exit', () => {
+  for (const directory of directories) removeDirectory(directory);
+});
+
+function removeDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  directories.delete(directory);
+}
+
 /** Starts one kind of broker, each time with an empty directory; one that has failed to start is not tried again. */
 class BrokerHost {
   readonly broker: BenchBroker;
@@ -86,12 +98,13 @@ class BrokerHost {
     if (this.failure !== '') return this.failure;
     if (this.running !== null) return this.running;
     this.directory = mkdtempSync(join(tmpdir(), `bench-${this.broker.name}-`));
+    directories.add(this.directory);
     try {
       this.running = await this.broker.start(this.directory);
       return this.running;
     } catch (error) {
       this.failure = `does not start: ${error instanceof Error ? error.message : String(error)}`;
-      rmSync(this.directory, { recursive: true, force: true });
+      removeDirectory(this.directory);
       return this.failure;
     }
   }
@@ -100,7 +113,7 @@ class BrokerHost {
     if (this.running === null) return;
     await this.running.stop();
     this.running = null;
-    rmSync(this.directory, { recursive: true, force: true });
+    removeDirectory(this.directory);
   }
 }
 
@@ -131,6 +144,7 @@ export function generate(plan: Partial<LoadPlan>): Promise<LoadReport> {
     const child = spawn(process.execPath, [generatorProgram, JSON.stringify(plan)], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    killAtExit(child);
     let output = '';
     let errors = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));

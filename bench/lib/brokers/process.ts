@@ -26,7 +26,7 @@ export class BrokerProcess {
     this.child = child;
     this.pid = child.pid!;
     this.logPath = logPath;
-    started.add(this.pid);
+    killAtExit(child);
   }
 
   /** Runs a program with its working directory and log file (`name`.log) in `directory`. */
@@ -83,7 +83,6 @@ export class BrokerProcess {
     while (members.some(isRunning) && performance.now() < deadline) await pause(pollMs);
     for (const member of members) if (isRunning(member)) signal(member, 'SIGKILL');
     while (!this.hasEnded) await pause(pollMs);
-    started.delete(this.pid);
   }
 
   private async until(what: string, timeoutMs: number, holds: () => boolean | Promise<boolean>): Promise<void> {
@@ -99,6 +98,14 @@ export class BrokerProcess {
       throw new Error(`${late ? 'too slow' : 'ended'} before ${what}; its log ends with:\n${log}`);
     }
   }
+}
+
+/** A child that must not outlive the benchmark, whatever ends it. */
+export function killAtExit(child: ChildProcess): void {
+  const { pid } = child;
+  if (pid === undefined) return;
+  started.add(pid);
+  child.once('exit', () => started.delete(pid));
 }
 
 /** The first of some paths that exists, or null. */
