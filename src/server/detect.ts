@@ -30,7 +30,12 @@ export class Detector implements TransportHandler {
   private over = false;
 
   /** accepted: the names of the adapters that may be spoken here. */
-  constructor(transport: Transport, adapters: readonly ProtocolAdapter[], accepted: readonly string[], owner: DetectorOwner) {
+  constructor(
+    transport: Transport,
+    adapters: readonly ProtocolAdapter[],
+    accepted: readonly string[],
+    owner: DetectorOwner,
+  ) {
     this.transport = transport;
     this.adapters = adapters;
     this.accepted = accepted;

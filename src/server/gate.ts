@@ -35,6 +35,10 @@ export class Gate {
     this.adapters.push(adapter);
   }
 
+  get names(): string[] {
+    return this.adapters.map((adapter) => adapter.name);
+  }
+
   /** The adapter of that name, or null. */
   adapter(name: string): ProtocolAdapter | null {
     return this.adapters.find((adapter) => adapter.name === name) ?? null;
@@ -84,7 +88,12 @@ export class Gate {
   }
 
   /** A new stream that is known to speak the protocol of `adapter`. */
-  assign(transport: GuardedTransport, adapter: ProtocolAdapter, subprotocol: string, handshake: Handshake | null = null): void {
+  assign(
+    transport: GuardedTransport,
+    adapter: ProtocolAdapter,
+    subprotocol: string,
+    handshake: Handshake | null = null,
+  ): void {
     const guard = this.guard(transport, handshake);
     guard.enter(Phase.NoSession);
     guard.protocol = adapter.name;
@@ -92,7 +101,13 @@ export class Gate {
   }
 
   /** Logs why a peer was turned away. */
-  refused(listener: string, peer: Peer, code: string, message: string, more: Readonly<Record<string, unknown>> = {}): void {
+  refused(
+    listener: string,
+    peer: Peer,
+    code: string,
+    message: string,
+    more: Readonly<Record<string, unknown>> = {},
+  ): void {
     this.log.warn({ listener, peer: hostPort(peer.address, peer.port), code, ...more }, message);
   }
 
