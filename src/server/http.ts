@@ -4,7 +4,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Logger } from '../io/logger.ts';
 import { nothing, SocketTransport } from '../io/socket-transport.ts';
 import type { Peer, Transport } from '../io/transport.ts';
 import type { Gate } from './gate.ts';
@@ -31,7 +30,6 @@ export interface UpgradeTarget {
 
 export interface HttpParts {
   readonly gate: Gate;
-  readonly logger: Logger;
   readonly handler: HttpHandler;
   readonly upgrades: UpgradeTarget;
 }
@@ -56,7 +54,9 @@ export class HttpAdapter implements ProtocolAdapter {
     // Never listens: it is given its sockets, which come under the time limit of their handshake.
     this.server.timeout = 0;
     this.server.on('upgrade', (request, socket, head) => this.onUpgrade(request, socket as Socket, head));
-    this.server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.onClientError(error, socket as Socket));
+    this.server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+      this.onClientError(error, socket as Socket),
+    );
   }
 
   detect(bytes: Uint8Array, start: number, end: number): Detection {
@@ -145,7 +145,9 @@ export class HttpAdapter implements ProtocolAdapter {
   }
 }
 
-/** Writes an answer to a bare stream and closes it. */
+/** Writes an answer to a bare stream and closes it once its peer has closed too; until then the handshake's time limit holds. */
 export function endWith(socket: Socket, answer: HttpAnswer): void {
-  socket.end(answerBytes(answer), () => socket.destroy());
+  socket.end(answerBytes(answer));
+  // Closing with bytes unread would make the system take the answer back.
+  socket.resume();
 }

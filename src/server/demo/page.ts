@@ -1,0 +1,2 @@
+export const DEMO_PAGE = '';
+export const DEMO_ICON = '';
