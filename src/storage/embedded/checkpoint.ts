@@ -269,7 +269,8 @@ function blockAt(bytes: Uint8Array, at: number, number: number): Uint8Array | nu
 function lastKind(block: Uint8Array): number {
   const view = new DataView(block.buffer, block.byteOffset, block.length);
   let kind = 0;
-  for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true)) kind = view.getUint32(at, true);
+  for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true))
+    kind = view.getUint32(at, true);
   return kind;
 }
 
@@ -293,7 +294,8 @@ export function loadCheckpoint(
   // Far positions stand behind the entries they belong to, so they are collected first.
   for (const block of read.blocks) {
     eachEntry(block, (kind, view, at) => {
-      if (kind === Kind.Far) far.set(`${view.getUint32(at, true)}:${view.getFloat64(at + 8, true)}`, view.getFloat64(at + 16, true));
+      if (kind === Kind.Far)
+        far.set(`${view.getUint32(at, true)}:${view.getFloat64(at + 8, true)}`, view.getFloat64(at + 16, true));
     });
   }
   for (const block of read.blocks) {
@@ -317,7 +319,11 @@ export function loadCheckpoint(
         case Kind.Queue: {
           const id = view.getUint32(at, true);
           const name = Buffer.from(view.buffer, byte + 24, view.getUint32(at + 16, true)).toString();
-          contents.restoreQueue(id, name, view.getUint32(at + 4, true) === Durability.Fsync ? Durability.Fsync : Durability.Written);
+          contents.restoreQueue(
+            id,
+            name,
+            view.getUint32(at + 4, true) === Durability.Fsync ? Durability.Fsync : Durability.Written,
+          );
           nexts.push([id, view.getFloat64(at + 8, true)]);
           break;
         }
@@ -348,7 +354,15 @@ export function loadCheckpoint(
             positions = new Float64Array(count);
             for (let k = 0; k < count; k++) positions[k] = far.get(`${id}:${first + k}`) ?? 0;
           }
-          contents.queuesById.get(id)?.restore(view.getFloat64(at + 16, true), first, new Uint32Array(view.buffer, byte + 24, count), positions, live);
+          contents.queuesById
+            .get(id)
+            ?.restore(
+              view.getFloat64(at + 16, true),
+              first,
+              new Uint32Array(view.buffer, byte + 24, count),
+              positions,
+              live,
+            );
           break;
         }
         case Kind.End:
@@ -365,5 +379,6 @@ export function loadCheckpoint(
 
 function eachEntry(block: Uint8Array, visit: (kind: number, view: DataView, at: number) => void): void {
   const view = new DataView(block.buffer, block.byteOffset, block.length);
-  for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true)) visit(view.getUint32(at, true), view, at + ENTRY_HEADER_BYTES);
+  for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true))
+    visit(view.getUint32(at, true), view, at + ENTRY_HEADER_BYTES);
 }

@@ -5,7 +5,7 @@ import type { Fetches, StoredRun } from './fetch.ts';
 import type { Log } from './log.ts';
 import type { EmbeddedQueue } from './queue.ts';
 import { Lookup, type Waiter } from './reader.ts';
-import { MOVED_REF_BYTES, padded, placeOf, PUBLISH_HEADER_BYTES, RecordKind, SLOT_BODY_BITS } from './record.ts';
+import { MOVED_REF_BYTES, PUBLISH_HEADER_BYTES, padded, placeOf, RecordKind, SLOT_BODY_BITS } from './record.ts';
 import type { Segment } from './segments.ts';
 
 /** Index entries looked at in one slice. */
@@ -122,7 +122,11 @@ export class Compaction implements Waiter {
       if (survivor.position < stored.slots || survivor.position >= stored.slotsEnd) break;
       this.survivorAt++;
       // Settled, deleted or moved since it was found.
-      if (!this.forgetSettled && (survivor.queue.deleted || survivor.queue.position(survivor.sequence) !== survivor.position)) continue;
+      if (
+        !this.forgetSettled &&
+        (survivor.queue.deleted || survivor.queue.position(survivor.sequence) !== survivor.position)
+      )
+        continue;
       const index = (survivor.position - stored.slots) / 4;
       if (indexes[indexes.length - 1] !== index) indexes.push(index);
       refs.push({ survivor, index: indexes.length - 1 });
@@ -131,7 +135,11 @@ export class Compaction implements Waiter {
     return refs.length === 0 ? 64 : this.write(stored, indexes, refs);
   }
 
-  private write(stored: StoredRun, indexes: readonly number[], refs: readonly { survivor: Survivor; index: number }[]): number {
+  private write(
+    stored: StoredRun,
+    indexes: readonly number[],
+    refs: readonly { survivor: Survivor; index: number }[],
+  ): number {
     const { contents, log } = this;
     const { run } = stored;
     let body = 0;

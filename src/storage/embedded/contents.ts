@@ -2,6 +2,7 @@
 // storage works on it, checkpoints write it down.
 import { assert } from '../../lib/assert.ts';
 import type { Durability } from '../commit-log.ts';
+import type { Faults } from './faults.ts';
 import type { Fetches } from './fetch.ts';
 import { Index } from './index.ts';
 import type { Log } from './log.ts';
@@ -24,10 +25,10 @@ export class Contents implements QueueHost {
   private openLog: Log | null = null;
   private openFetches: Fetches | null = null;
 
-  constructor(stride: number) {
+  constructor(stride: number, faults: Faults) {
     this.segments = new Segments(stride);
     const log = (): Log => this.log;
-    this.settled = new Settled(log);
+    this.settled = new Settled(log, faults.settleAhead);
     this.state = new EmbeddedState(log);
   }
 

@@ -3,8 +3,8 @@
 import { type Codec, Run } from '../../core/run.ts';
 import { assert } from '../../lib/assert.ts';
 import type { FetchSink } from '../commit-log.ts';
-import type { QueueSets } from './queue-sets.ts';
 import type { EmbeddedQueue } from './queue.ts';
+import type { QueueSets } from './queue-sets.ts';
 import { Lookup, type Reader, type Waiter } from './reader.ts';
 import { PUBLISH_HEADER_BYTES, RecordKind, SLOT_BODY_BITS } from './record.ts';
 
@@ -23,7 +23,12 @@ export class Fetches {
   index = 0;
 
   /** lost is called for a message whose bytes can not be had any more. */
-  constructor(reader: Reader, sets: QueueSets, codecs: ReadonlyMap<number, Codec>, lost: (queue: EmbeddedQueue, sequence: number) => void) {
+  constructor(
+    reader: Reader,
+    sets: QueueSets,
+    codecs: ReadonlyMap<number, Codec>,
+    lost: (queue: EmbeddedQueue, sequence: number) => void,
+  ) {
     this.reader = reader;
     this.sets = sets;
     this.codecs = codecs;
@@ -49,7 +54,12 @@ export class Fetches {
     let lookup = reader.lookup(position, 4, waiter);
     if (lookup !== Lookup.Found) return lookup;
     const at = reader.foundAt;
-    const slot = (reader.found[at]! | (reader.found[at + 1]! << 8) | (reader.found[at + 2]! << 16) | (reader.found[at + 3]! << 24)) >>> 0;
+    const slot =
+      (reader.found[at]! |
+        (reader.found[at + 1]! << 8) |
+        (reader.found[at + 2]! << 16) |
+        (reader.found[at + 3]! << 24)) >>>
+      0;
     const index = slot >>> SLOT_BODY_BITS;
     this.index = index;
     const record = position - PUBLISH_HEADER_BYTES - 4 * index;
@@ -91,7 +101,10 @@ export class Fetches {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at);
     const codecId = view.getUint16(16, true);
     const codec = this.codecs.get(codecId);
-    assert(codec !== undefined, `a stored message is of the unknown codec ${codecId}; it was written by a Sluice with another protocol`);
+    assert(
+      codec !== undefined,
+      `a stored message is of the unknown codec ${codecId}; it was written by a Sluice with another protocol`,
+    );
     const count = view.getUint16(18, true);
     const size = view.getUint32(12, true);
     const body = PUBLISH_HEADER_BYTES + 4 * count;
@@ -141,7 +154,14 @@ class Fetch implements Waiter {
   private countLeft: number;
   private bytesLeft: number;
 
-  constructor(fetches: Fetches, queue: EmbeddedQueue, next: number, countMax: number, bytesMax: number, sink: FetchSink) {
+  constructor(
+    fetches: Fetches,
+    queue: EmbeddedQueue,
+    next: number,
+    countMax: number,
+    bytesMax: number,
+    sink: FetchSink,
+  ) {
     this.fetches = fetches;
     this.queue = queue;
     this.next = next;

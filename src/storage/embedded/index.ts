@@ -266,7 +266,11 @@ export class IndexList {
   /**
    * Copies the live part of the list from `sequence` on, below `end`, chunk by chunk: take(base, first, entries) until it returns false. Returns where to go on.
    */
-  dump(sequence: number, end: number, take: (base: number, first: number, entries: Uint32Array, far: Float64Array | null) => boolean): number {
+  dump(
+    sequence: number,
+    end: number,
+    take: (base: number, first: number, entries: Uint32Array, far: Float64Array | null) => boolean,
+  ): number {
     const { index } = this;
     let at = Math.max(sequence, this.firstSequence);
     const limit = Math.min(end, this.nextSequence);
@@ -295,7 +299,13 @@ export class IndexList {
   }
 
   /** Adds a dumped chunk behind what is there. Tells `watch` nothing; calls live(position) for every live entry. */
-  restore(base: number, first: number, entries: Uint32Array, far: Float64Array | null, live: (position: number) => void): void {
+  restore(
+    base: number,
+    first: number,
+    entries: Uint32Array,
+    far: Float64Array | null,
+    live: (position: number) => void,
+  ): void {
     const { index } = this;
     this.closeTail();
     this.nextSequence = first + entries.length;

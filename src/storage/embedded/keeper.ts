@@ -4,7 +4,14 @@
 import { join } from 'node:path';
 import { type Disk, type DiskFile, errorCode, readFully, writeFully } from '../../io/disk.ts';
 import type { Faults } from './faults.ts';
-import { BLOCK_BYTES, encodeSegmentHeader, FRAME_MAGIC, frameLength, SEGMENT_DATA_START, segmentName } from './segment.ts';
+import {
+  BLOCK_BYTES,
+  encodeSegmentHeader,
+  FRAME_MAGIC,
+  frameLength,
+  SEGMENT_DATA_START,
+  segmentName,
+} from './segment.ts';
 
 /** Zeros are written in pieces of this size, so that a read never waits long behind them. */
 const ZERO_BYTES = 1 << 20;
@@ -16,7 +23,16 @@ export type KeeperJob =
   | { kind: 'make'; segment: number; strides: number; stride: number; salt: Uint8Array; recycled: number }
   | { kind: 'remove'; segments: readonly number[] }
   /** Reads [offset, offset + length) of a segment into memory at `at` and checks its frames. */
-  | { kind: 'read'; segment: number; offset: number; length: number; memory: Uint8Array; at: number; base: number; salt: Uint8Array }
+  | {
+      kind: 'read';
+      segment: number;
+      offset: number;
+      length: number;
+      memory: Uint8Array;
+      at: number;
+      base: number;
+      salt: Uint8Array;
+    }
   /** One piece of a checkpoint file; the first one makes it, the last one puts it in its place and removes the ones before. */
   | { kind: 'checkpoint'; name: string; bytes: Uint8Array; first: boolean; last: boolean; replaces: readonly string[] }
   /** Makes the file that is given up when the disk is full, or gives it up (bytes 0). */
@@ -175,7 +191,14 @@ export class Keeper {
     return { error: null, freeBytes: 0, totalBytes: 0, bad };
   }
 
-  private nextFrame(view: DataView, memory: Uint8Array, from: number, end: number, job: KeeperJob & { kind: 'read' }, shift: number): number {
+  private nextFrame(
+    view: DataView,
+    memory: Uint8Array,
+    from: number,
+    end: number,
+    job: KeeperJob & { kind: 'read' },
+    shift: number,
+  ): number {
     for (let at = from + 8; at + 8 <= end; at += 8) {
       if (view.getUint32(at, true) !== FRAME_MAGIC) continue;
       if (frameLength(view, memory, at, end, job.base + at + shift, job.salt, this.faults) > 0) return at;
@@ -210,7 +233,8 @@ export class Keeper {
     if (bytes > 0) {
       const file = this.disk.open(path, 'create');
       try {
-        for (let at = 0; at < bytes; at += ZERO_BYTES) writeFully(file, this.zeros, 0, Math.min(ZERO_BYTES, bytes - at), at);
+        for (let at = 0; at < bytes; at += ZERO_BYTES)
+          writeFully(file, this.zeros, 0, Math.min(ZERO_BYTES, bytes - at), at);
         file.sync();
       } finally {
         file.close();

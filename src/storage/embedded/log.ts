@@ -165,7 +165,15 @@ export class Log {
     this.sealedInRing = memory === this.ring;
     if (!this.sealedInRing) this.cachedFrom = this.sealedEnd;
     segment.dataEnd = this.sealedEnd;
-    this.pending.push({ memory, at: frameAt, position: this.framePosition, length, segment, sync: this.frameSync, unit: ends ? this.unit : 0 });
+    this.pending.push({
+      memory,
+      at: frameAt,
+      position: this.framePosition,
+      length,
+      segment,
+      sync: this.frameSync,
+      unit: ends ? this.unit : 0,
+    });
     this.pendingBytes += length;
     this.frameAt = -1;
     this.limit = 0;
@@ -220,10 +228,12 @@ export class Log {
    * Memory that holds [position, position + length) of the log: sets found and foundAt and returns true; false when it has to be read from the disk.
    */
   find(position: number, length: number): boolean {
-    if (this.frameAt >= 0 && position >= this.framePosition) return this.foundIn(this.memory, this.frameAt + (position - this.framePosition));
+    if (this.frameAt >= 0 && position >= this.framePosition)
+      return this.foundIn(this.memory, this.frameAt + (position - this.framePosition));
     for (let i = this.pending.length - 1; i >= 0; i--) {
       const frame = this.pending[i]!;
-      if (position >= frame.position && position + length <= frame.position + frame.length) return this.foundIn(frame.memory, frame.at + (position - frame.position));
+      if (position >= frame.position && position + length <= frame.position + frame.length)
+        return this.foundIn(frame.memory, frame.at + (position - frame.position));
     }
     if (position < this.cachedFrom || position + length > this.sealedEnd) return false;
     return this.foundIn(this.ring, position % this.segments.stride);
@@ -252,7 +262,10 @@ export class Log {
     }
     const { stride } = this.segments;
     const oldest = this.pending.length === 0 ? position : this.pending[0]!.position;
-    const inRing = needed <= this.frameBytesMax && this.segment.strides === 1 && position + room - Math.floor(oldest / BLOCK_BYTES) * BLOCK_BYTES <= stride;
+    const inRing =
+      needed <= this.frameBytesMax &&
+      this.segment.strides === 1 &&
+      position + room - Math.floor(oldest / BLOCK_BYTES) * BLOCK_BYTES <= stride;
     if (inRing) {
       this.memory = this.ring;
       this.frameAt = position % stride;
@@ -284,4 +297,5 @@ function memoryOf(bytes: Uint8Array): Memory {
 }
 
 const NO_MEMORY: Memory = memoryOf(new Uint8Array(0));
+
 export type { PendingFrame };

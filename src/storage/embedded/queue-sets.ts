@@ -25,7 +25,12 @@ export class QueueSet {
   private text: Uint8Array | null = null;
   private optionsByQueue: Map<number, DeliveryOptions> | null = null;
 
-  constructor(id: number, queueIds: Uint32Array, queues: readonly EmbeddedQueue[], options: readonly DeliveryOptions[]) {
+  constructor(
+    id: number,
+    queueIds: Uint32Array,
+    queues: readonly EmbeddedQueue[],
+    options: readonly DeliveryOptions[],
+  ) {
     this.id = id;
     this.queueIds = queueIds;
     this.queues = queues;
@@ -45,7 +50,13 @@ export class QueueSet {
   /** The delivery options as text, as a definition carries them. */
   optionsText(): Uint8Array {
     this.text ??= Buffer.from(
-      JSON.stringify(this.options.map(({ guarantee, retainAsPublished, subscriptionIdentifiers }) => [guarantee, retainAsPublished, subscriptionIdentifiers])),
+      JSON.stringify(
+        this.options.map(({ guarantee, retainAsPublished, subscriptionIdentifiers }) => [
+          guarantee,
+          retainAsPublished,
+          subscriptionIdentifiers,
+        ]),
+      ),
     );
     return this.text;
   }
@@ -87,17 +98,28 @@ export class QueueSets {
         memoryOptions.push(targets.options[i]!);
       }
     }
-    const interned = new InternedTargets(queues.length === 0 ? null : this.find(queues, options), memory, memoryOptions);
+    const interned = new InternedTargets(
+      queues.length === 0 ? null : this.find(queues, options),
+      memory,
+      memoryOptions,
+    );
     targets.interned = interned;
     return interned;
   }
 
   /** A set that recovery has read; replaces nothing that is known under the id. */
-  restore(id: number, queueIds: Uint32Array, optionsText: Uint8Array, queueOf: (id: number) => EmbeddedQueue | undefined): QueueSet {
+  restore(
+    id: number,
+    queueIds: Uint32Array,
+    optionsText: Uint8Array,
+    queueOf: (id: number) => EmbeddedQueue | undefined,
+  ): QueueSet {
     const known = this.byId.get(id);
     if (known !== undefined) return known;
     const list = JSON.parse(Buffer.from(optionsText).toString()) as [0 | 1 | 2, boolean, number[] | null][];
-    const options = list.map(([guarantee, retainAsPublished, identifiers]) => deliveryOptions(guarantee, retainAsPublished, identifiers));
+    const options = list.map(([guarantee, retainAsPublished, identifiers]) =>
+      deliveryOptions(guarantee, retainAsPublished, identifiers),
+    );
     const queues: EmbeddedQueue[] = [];
     for (const queueId of queueIds) {
       const queue = queueOf(queueId);

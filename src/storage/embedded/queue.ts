@@ -38,7 +38,10 @@ export class EmbeddedQueue extends IndexList implements QueueLog {
     const first = this.position(sequence);
     const last = count === 1 ? first : this.position(sequence + count - 1);
     const killed = this.kill(sequence, count, host.segments);
-    assert(killed === count, `of ${count} messages from sequence ${sequence} of ${this.name} only ${killed} were left to settle`);
+    assert(
+      killed === count,
+      `of ${count} messages from sequence ${sequence} of ${this.name} only ${killed} were left to settle`,
+    );
     host.settled.add(this, sequence, count, first, last);
   }
 

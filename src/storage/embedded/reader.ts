@@ -60,7 +60,14 @@ export class Reader {
   private crowd: Waiter[] = [];
   private reading = 0;
 
-  constructor(crew: Crew, segments: Segments, log: () => Log, damage: DamageListener, cacheBytes: number, frameBytesMax: number) {
+  constructor(
+    crew: Crew,
+    segments: Segments,
+    log: () => Log,
+    damage: DamageListener,
+    cacheBytes: number,
+    frameBytesMax: number,
+  ) {
     this.crew = crew;
     this.segments = segments;
     this.log = log;
@@ -77,7 +84,8 @@ export class Reader {
 
   lookup(position: number, length: number, waiter: Waiter): Lookup {
     const { current } = this;
-    if (current !== null && position >= current.start && position + length <= current.end) return this.inBlock(current, position, length);
+    if (current !== null && position >= current.start && position + length <= current.end)
+      return this.inBlock(current, position, length);
     const log = this.log();
     if (log.find(position, length)) {
       this.found = log.found;
@@ -114,7 +122,11 @@ export class Reader {
         return Lookup.Waiting;
       }
       // The next extent is likely to be wanted next; it must not push anything out that somebody waits for.
-      if (this.reading < READS_MAX && extent + 1 < segment.extents.length && !this.blocks.has(segment.base + segment.extents[extent + 1]!)) {
+      if (
+        this.reading < READS_MAX &&
+        extent + 1 < segment.extents.length &&
+        !this.blocks.has(segment.base + segment.extents[extent + 1]!)
+      ) {
         this.read(segment, extent + 1);
       }
     }
@@ -137,7 +149,9 @@ export class Reader {
 
   private endOf(segment: Segment, extent: number): number {
     const written = Math.min(segment.dataEnd, Math.max(this.log().writtenEnd, segment.base));
-    return extent + 1 < segment.extents.length ? Math.min(segment.base + segment.extents[extent + 1]!, written) : written;
+    return extent + 1 < segment.extents.length
+      ? Math.min(segment.base + segment.extents[extent + 1]!, written)
+      : written;
   }
 
   /** Starts a read; null when every slot is busy. */
@@ -156,7 +170,16 @@ export class Reader {
     this.blocks.set(start, block);
     this.reading++;
     this.crew.keep(
-      { kind: 'read', segment: segment.number, offset: start - segment.base, length, memory, at: block.at, base: segment.base, salt: segment.salt },
+      {
+        kind: 'read',
+        segment: segment.number,
+        offset: start - segment.base,
+        length,
+        memory,
+        at: block.at,
+        base: segment.base,
+        salt: segment.salt,
+      },
       (result) => {
         this.reading--;
         block.ready = true;

@@ -112,7 +112,12 @@ export class Recovery {
     for (const name of names) {
       const loaded = loadCheckpoint(this.disk, this.directory, name, this.contents, (number) => byNumber.get(number));
       if (loaded === null) {
-        this.damages.push({ segment: name, position: 0, bytes: 0, reason: 'neither copy of the checkpoint is whole; the log is read instead' });
+        this.damages.push({
+          segment: name,
+          position: 0,
+          bytes: 0,
+          reason: 'neither copy of the checkpoint is whole; the log is read instead',
+        });
         this.replay.damaged = true;
         continue;
       }
@@ -138,11 +143,14 @@ export class Recovery {
       }
     }
     this.replay.end();
-    if (end < reach) this.note(tail?.segment ?? null, end, reach - end, 'the log ends before the point the last checkpoint had seen');
+    if (end < reach)
+      this.note(tail?.segment ?? null, end, reach - end, 'the log ends before the point the last checkpoint had seen');
     const clean = saidClean && end === reach && this.tornTailBytes === 0 && this.damages.length === 0;
     // Frames of an unfinished unit at the end are dead weight, but the next one begins a unit and so says that they do not count.
     if (tail !== null && !clean && !this.faults.skipTailCopy) this.copyTail(tail, end);
-    const ahead = files.filter(({ segment }) => tail === null || segment.number > tail.segment.number).map(({ segment }) => segment);
+    const ahead = files
+      .filter(({ segment }) => tail === null || segment.number > tail.segment.number)
+      .map(({ segment }) => segment);
     if (!clean) for (const segment of ahead) this.renew(segment);
     const last = files[files.length - 1]?.segment;
     const checkpointNumbers = names.map(checkpointNumber);
@@ -181,7 +189,12 @@ export class Recovery {
       if (header === null || header.number !== number) {
         // A crash came between the two steps of recycling it, or its first block is damaged. In the first case nobody needs it.
         if (this.holdsFrames(path)) {
-          this.damages.push({ segment: name, position: 0, bytes: SEGMENT_HEADER_BYTES, reason: 'the header of the segment is damaged; put aside' });
+          this.damages.push({
+            segment: name,
+            position: 0,
+            bytes: SEGMENT_HEADER_BYTES,
+            reason: 'the header of the segment is damaged; put aside',
+          });
           this.disk.rename(path, join(this.directory, `${name}.damaged`));
         } else this.disk.remove(path);
         continue;
@@ -194,7 +207,8 @@ export class Recovery {
   /** Newest first, each name once. */
   private checkpointNames(): string[] {
     const numbers = new Set<number>();
-    for (const name of this.disk.list(this.directory)) if (checkpointNumber(name) >= 0) numbers.add(checkpointNumber(name));
+    for (const name of this.disk.list(this.directory))
+      if (checkpointNumber(name) >= 0) numbers.add(checkpointNumber(name));
     return [...numbers].sort((a, b) => b - a).map(checkpointName);
   }
 
@@ -222,7 +236,8 @@ export class Recovery {
         // The part of the gap that lies in an earlier segment is that segment's end.
         const lost = Math.max(last, Math.min(before, position));
         this.note(this.contents.segments.at(last) ?? segment, last, lost - last, 'no valid frame');
-        if (before >= segment.base) this.quarantine(segment, bytes.subarray(Math.max(0, last - from), next), Math.max(last, from));
+        if (before >= segment.base)
+          this.quarantine(segment, bytes.subarray(Math.max(0, last - from), next), Math.max(last, from));
       }
       this.replay.frame(bytes, next, length, position);
       segment.noteFrame(position);
@@ -351,15 +366,22 @@ export class Recovery {
 /** How many bytes behind the last frame are something else than zeros or the remains of an earlier use. */
 function trailingBytes(bytes: Uint8Array, from: number, segment: Segment, faults: Faults): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const starts = from % BLOCK_BYTES === 0 ? [from] : [from, align(segment.dataEnd - segment.base, BLOCK_BYTES) - (segment.dataEnd - segment.base) + from];
+  const starts =
+    from % BLOCK_BYTES === 0
+      ? [from]
+      : [from, align(segment.dataEnd - segment.base, BLOCK_BYTES) - (segment.dataEnd - segment.base) + from];
   for (const at of starts) {
     if (at + 32 > bytes.length || view.getUint32(at, true) !== FRAME_MAGIC) continue;
     const length = view.getUint32(at + 4, true);
     const position = view.getFloat64(at + 16, true);
     // A frame header for this very place: what follows was cut off in the middle of being written.
-    if (position === segment.dataEnd + (at - from) && !faults.acceptStaleFrames) return Math.min(length, bytes.length - at);
+    if (position === segment.dataEnd + (at - from) && !faults.acceptStaleFrames)
+      return Math.min(length, bytes.length - at);
   }
-  const blockEnd = Math.min(bytes.length, from + (align(segment.dataEnd - segment.base, BLOCK_BYTES) - (segment.dataEnd - segment.base)));
+  const blockEnd = Math.min(
+    bytes.length,
+    from + (align(segment.dataEnd - segment.base, BLOCK_BYTES) - (segment.dataEnd - segment.base)),
+  );
   return isZero(bytes, from, blockEnd) ? 0 : blockEnd - from;
 }
 

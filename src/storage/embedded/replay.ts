@@ -4,7 +4,15 @@ import { Durability } from '../commit-log.ts';
 import type { Contents } from './contents.ts';
 import type { Faults } from './faults.ts';
 import type { EmbeddedQueue } from './queue.ts';
-import { MOVED_REF_BYTES, padded, placeOf, PUBLISH_HEADER_BYTES, RecordKind, SETTLE_RANGE_BYTES, TEXT_HEADER_BYTES } from './record.ts';
+import {
+  MOVED_REF_BYTES,
+  PUBLISH_HEADER_BYTES,
+  padded,
+  placeOf,
+  RecordKind,
+  SETTLE_RANGE_BYTES,
+  TEXT_HEADER_BYTES,
+} from './record.ts';
 import { FRAME_HEADER_BYTES, FrameFlag } from './segment.ts';
 
 interface HeldFrame {
@@ -62,7 +70,8 @@ export class Replay {
     const end = start + length;
     for (let at = start + FRAME_HEADER_BYTES; at < end; ) {
       const size = view.getUint32(at + 4, true);
-      if (size < 8 || size % 8 !== 0 || at + size > end) throw new Error(`the record at position ${position + at - start} has an impossible size of ${size}`);
+      if (size < 8 || size % 8 !== 0 || at + size > end)
+        throw new Error(`the record at position ${position + at - start} has an impossible size of ${size}`);
       this.recordCount++;
       this.record(view, bytes, at, size, position + at - start);
       at += size;
@@ -79,15 +88,19 @@ export class Replay {
         this.moved(view, at, size, position);
         return;
       case RecordKind.Settle:
-        for (let range = at + 8; range + SETTLE_RANGE_BYTES <= at + size; range += SETTLE_RANGE_BYTES) this.settle(view, range);
+        for (let range = at + 8; range + SETTLE_RANGE_BYTES <= at + size; range += SETTLE_RANGE_BYTES)
+          this.settle(view, range);
         return;
       case RecordKind.SetDef: {
         const count = view.getUint32(at + 12, true);
         const text = at + TEXT_HEADER_BYTES + 4 * count;
         const ids = new Uint32Array(count);
         for (let i = 0; i < count; i++) ids[i] = view.getUint32(at + TEXT_HEADER_BYTES + 4 * i, true);
-        const set = contents.sets.restore(view.getUint32(at + 8, true), ids, bytes.slice(text, text + view.getUint32(at + 16, true)), (id) =>
-          contents.queuesById.get(id),
+        const set = contents.sets.restore(
+          view.getUint32(at + 8, true),
+          ids,
+          bytes.slice(text, text + view.getUint32(at + 16, true)),
+          (id) => contents.queuesById.get(id),
         );
         set.lastUsed = Math.max(set.lastUsed, position);
         return;
@@ -178,12 +191,19 @@ export class Replay {
     if (queue === undefined) return;
     const count = view.getUint32(at + 4, true);
     const sequence = view.getUint32(at + 8, true) + view.getUint32(at + 12, true) * 4_294_967_296;
-    if (this.damaged) this.settlePlaces(queue, sequence, count, view.getUint32(at + 16, true), view.getUint32(at + 20, true));
+    if (this.damaged)
+      this.settlePlaces(queue, sequence, count, view.getUint32(at + 16, true), view.getUint32(at + 20, true));
     else queue.kill(sequence, count, this.contents.segments);
   }
 
   /** Settles by place what can be found, rather than by numbers that may have shifted: better twice delivered than lost. */
-  private settlePlaces(queue: EmbeddedQueue, sequence: number, count: number, firstPlace: number, lastPlace: number): void {
+  private settlePlaces(
+    queue: EmbeddedQueue,
+    sequence: number,
+    count: number,
+    firstPlace: number,
+    lastPlace: number,
+  ): void {
     const { segments } = this.contents;
     const first = placeOf(queue.position(sequence)) === firstPlace ? sequence : queue.sequenceOfPlace(firstPlace);
     if (first === 0) {
@@ -191,7 +211,8 @@ export class Replay {
       if (last !== 0) queue.kill(last, 1, segments);
       return;
     }
-    const last = placeOf(queue.position(first + count - 1)) === lastPlace ? first + count - 1 : queue.sequenceOfPlace(lastPlace);
+    const last =
+      placeOf(queue.position(first + count - 1)) === lastPlace ? first + count - 1 : queue.sequenceOfPlace(lastPlace);
     if (last >= first && last - first < count) queue.kill(first, last - first + 1, segments);
     else queue.kill(first, 1, segments);
   }

@@ -96,7 +96,15 @@ export function frameCrc(bytes: Uint8Array, start: number, length: number, salt:
 /**
  * The length of the valid frame at bytes[at…end), which stands for `position` in a segment of this salt; 0 when there is none.
  */
-export function frameLength(view: DataView, bytes: Uint8Array, at: number, end: number, position: number, salt: Uint8Array, faults: Faults): number {
+export function frameLength(
+  view: DataView,
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  position: number,
+  salt: Uint8Array,
+  faults: Faults,
+): number {
   if (at + FRAME_HEADER_BYTES > end || view.getUint32(at, true) !== FRAME_MAGIC) return 0;
   const length = view.getUint32(at + 4, true);
   if (length < FRAME_HEADER_BYTES || length % 8 !== 0 || at + length > end) return 0;

@@ -79,7 +79,10 @@ export class Segments implements DeathWatch {
 
   /** In order of number. */
   all(): Segment[] {
-    return [...this.byNumber].filter(([number, segment]) => number === segment.number).map(([, segment]) => segment).sort((a, b) => a.number - b.number);
+    return [...this.byNumber]
+      .filter(([number, segment]) => number === segment.number)
+      .map(([, segment]) => segment)
+      .sort((a, b) => a.number - b.number);
   }
 
   add(segment: Segment): void {

@@ -143,7 +143,14 @@ export class Stock implements SegmentSupply {
     const recycled = segment.strides === 1 ? (this.dead.shift() ?? 0) : 0;
     this.making++;
     this.crew.keep(
-      { kind: 'make', segment: segment.number, strides: segment.strides, stride: this.segments.stride, salt: segment.salt, recycled },
+      {
+        kind: 'make',
+        segment: segment.number,
+        strides: segment.strides,
+        stride: this.segments.stride,
+        salt: segment.salt,
+        recycled,
+      },
       (result) => {
         this.making--;
         if (result.error === null) {
@@ -153,7 +160,9 @@ export class Stock implements SegmentSupply {
           return;
         }
         if (result.error.code !== 'ENOSPC') {
-          this.listener.onStockFailed(new Error(`segment ${segment.number} could not be made: ${result.error.message}`));
+          this.listener.onStockFailed(
+            new Error(`segment ${segment.number} could not be made: ${result.error.message}`),
+          );
           return;
         }
         this.stalled.push(segment);
@@ -195,7 +204,8 @@ export class Stock implements SegmentSupply {
     this.freeBytes = result.freeBytes;
     const min = Math.max(this.limits.freeBytesMin, this.limits.freeShareMin * result.totalBytes);
     this.setFull(this.stalled.length > 0 || result.freeBytes < min);
-    if (!this.full && !this.ballast && this.ballastBytes > 0 && result.freeBytes > min + 2 * this.ballastBytes) this.makeBallast();
+    if (!this.full && !this.ballast && this.ballastBytes > 0 && result.freeBytes > min + 2 * this.ballastBytes)
+      this.makeBallast();
   }
 
   private setFull(full: boolean): void {

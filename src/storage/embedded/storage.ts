@@ -16,7 +16,14 @@ import { Fetches } from './fetch.ts';
 import { Log } from './log.ts';
 import { InternedTargets, REDEFINE_BYTES } from './queue-sets.ts';
 import { Reader } from './reader.ts';
-import { PUBLISH_HEADER_BYTES, publishBytes, RecordKind, SLOT_BODY_BITS, SLOT_BODY_MAX, SLOT_MESSAGES_MAX } from './record.ts';
+import {
+  PUBLISH_HEADER_BYTES,
+  publishBytes,
+  RecordKind,
+  SLOT_BODY_BITS,
+  SLOT_BODY_MAX,
+  SLOT_MESSAGES_MAX,
+} from './record.ts';
 import { type Damage, Recovery, storedStride } from './recovery.ts';
 import { SEGMENT_DATA_START, segmentName } from './segment.ts';
 import type { Segment } from './segments.ts';
@@ -84,7 +91,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
   constructor(options: EmbeddedOptions) {
     this.options = options;
     this.faults = options.faults ?? NO_FAULTS;
-    this.contents = new Contents(options.segmentBytes ?? SEGMENT_BYTES);
+    this.contents = new Contents(options.segmentBytes ?? SEGMENT_BYTES, this.faults);
   }
 
   get state(): StateStore {
@@ -133,7 +140,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
     this.lock = disk.lock(join(directory, 'lock'));
     try {
       const stride = storedStride(disk, directory) || (options.segmentBytes ?? SEGMENT_BYTES);
-      this.contents = new Contents(stride);
+      this.contents = new Contents(stride, faults);
       const { contents } = this;
       const recovered = new Recovery(disk, directory, contents, options.random, faults).run();
       const crew = options.crew(directory);
@@ -162,7 +169,16 @@ export class EmbeddedStorage implements Storage, CommitLog {
       const tail = recovered.tail ?? stock.next(frameBytesMax);
       for (const segment of contents.segments.all()) if (segment.number < tail.number) contents.segments.close(segment);
       const end = recovered.tail === null ? tail.base + SEGMENT_DATA_START : recovered.end;
-      const frames = new Log(crew, contents.segments, stock, { onWritten: () => this.onWritten() }, tail, end, frameBytesMax, faults.confirmBeforeSync);
+      const frames = new Log(
+        crew,
+        contents.segments,
+        stock,
+        { onWritten: () => this.onWritten() },
+        tail,
+        end,
+        frameBytesMax,
+        faults.confirmBeforeSync,
+      );
       this.frames = frames;
       const reader = new Reader(
         crew,
@@ -214,7 +230,10 @@ export class EmbeddedStorage implements Storage, CommitLog {
   openQueue(name: string, durability: Durability): QueueLog {
     const logged = this.contents.queuesByName.get(name);
     if (durability === Durability.Memory) {
-      assert(logged === undefined || logged.count === 0, `queue ${name} holds messages in the log and can not become one in memory`);
+      assert(
+        logged === undefined || logged.count === 0,
+        `queue ${name} holds messages in the log and can not become one in memory`,
+      );
       logged?.delete();
       let queue = this.memoryQueues.get(name);
       if (queue === undefined) {
@@ -224,7 +243,10 @@ export class EmbeddedStorage implements Storage, CommitLog {
       return queue;
     }
     const inMemory = this.memoryQueues.get(name);
-    assert(inMemory === undefined || inMemory.count === 0, `queue ${name} holds messages in memory and can not become one in the log`);
+    assert(
+      inMemory === undefined || inMemory.count === 0,
+      `queue ${name} holds messages in memory and can not become one in the log`,
+    );
     inMemory?.delete();
     if (logged === undefined) return this.contents.makeQueue(name, durability);
     if (logged.durability !== durability) {
@@ -241,7 +263,8 @@ export class EmbeddedStorage implements Storage, CommitLog {
 
   append(run: Run, targets: LogTargets): number {
     let interned = targets.interned;
-    if (!(interned instanceof InternedTargets) || interned.set?.dropped === true) interned = this.contents.sets.intern(targets);
+    if (!(interned instanceof InternedTargets) || interned.set?.dropped === true)
+      interned = this.contents.sets.intern(targets);
     const { set, memory, memoryOptions } = interned as InternedTargets;
     if (memory.length > 0) {
       const owned = run.own();
@@ -249,7 +272,8 @@ export class EmbeddedStorage implements Storage, CommitLog {
     }
     const log = this.frames!;
     if (set === null) return log.durableUnit;
-    if (set.definedIn !== log.segment.number || (set.definitions < 2 && log.end - set.definedAt > REDEFINE_BYTES)) this.contents.sets.define(set, log);
+    if (set.definedIn !== log.segment.number || (set.definitions < 2 && log.end - set.definedAt > REDEFINE_BYTES))
+      this.contents.sets.define(set, log);
     const { count } = run;
     const bytesMax = log.recordBytesMax;
     if (count === 1 || (count <= SLOT_MESSAGES_MAX && publishBytes(count, run.end - run.start) <= bytesMax)) {
@@ -260,7 +284,12 @@ export class EmbeddedStorage implements Storage, CommitLog {
     const offsets = run.offsets!;
     for (let from = 0; from < count; ) {
       let to = from + 1;
-      while (to < count && to - from < SLOT_MESSAGES_MAX && publishBytes(to + 1 - from, offsets[to + 1]! - offsets[from]!) <= bytesMax) to++;
+      while (
+        to < count &&
+        to - from < SLOT_MESSAGES_MAX &&
+        publishBytes(to + 1 - from, offsets[to + 1]! - offsets[from]!) <= bytesMax
+      )
+        to++;
       this.appendPart(log, run, set, from, to);
       from = to;
     }

@@ -51,6 +51,8 @@ export class Upkeep {
   finished = false;
   private compaction: Compaction | null = null;
   private compactedAt = 0;
+  /** A step of ours is appending: the end of its unit begins no other. */
+  private stepping = false;
 
   constructor(parts: UpkeepParts) {
     this.parts = parts;
@@ -68,7 +70,7 @@ export class Upkeep {
 
   checkpointSoon(): void {
     this.wanted = true;
-    this.onUnitEnd();
+    this.step();
   }
 
   /** Writes the last checkpoint: nothing will be appended any more. */
@@ -81,14 +83,21 @@ export class Upkeep {
     this.beginCheckpoint();
   }
 
+  /** A unit has ended. */
   onUnitEnd(): void {
-    if (this.dump === null && !this.finishing && this.checkpointDue()) this.beginCheckpoint();
+    if (!this.stepping) this.step();
   }
 
+  /** A frame is written. */
   onWritten(): void {
+    this.step();
+  }
+
+  private step(): void {
     if (this.dump !== null) this.stepCheckpoint();
     if (this.finishing) return;
-    this.onUnitEnd();
+    if (this.parts.faults.freeBeforeCheckpoint) this.free();
+    if (this.dump === null && this.checkpointDue()) this.beginCheckpoint();
     if (this.compaction !== null) this.stepCompaction();
     else if (this.parts.log.end - this.compactedAt >= this.parts.contents.segments.stride / 4) this.beginCompaction();
   }
@@ -106,7 +115,8 @@ export class Upkeep {
 
   /** Some dead segment waits for nothing but a checkpoint. */
   private wouldFree(): boolean {
-    for (const segment of this.parts.contents.segments.all()) if (isDead(segment) && segment.end > this.start) return true;
+    for (const segment of this.parts.contents.segments.all())
+      if (isDead(segment) && segment.end > this.start) return true;
     return false;
   }
 
@@ -132,15 +142,18 @@ export class Upkeep {
         this.write(block, false);
         return;
       }
+      if (!this.quiet) return;
       // All is written that the dump has seen; what it has seen must be on the disk before the dump counts.
       const at = log.reserve(8) >>> 2;
       log.words[at] = RecordKind.Mark;
       log.words[at + 1] = 8;
       log.requireSync();
       this.dumpUnit = log.unit;
-      this.parts.endUnit();
-      // What ends later than this unit's frame has not been seen.
+      // What ends later than this unit has not been seen.
       this.dumpReach = log.end;
+      this.stepping = true;
+      this.parts.endUnit();
+      this.stepping = false;
     }
     if (log.syncedUnit < this.dumpUnit && !faults.checkpointBeforeSync) return;
     this.write(dump.end(this.dumpReach, this.finishing), true);
@@ -185,10 +198,11 @@ export class Upkeep {
   }
 
   private free(): void {
-    const { contents, log, stock } = this.parts;
+    const { contents, faults, log, stock } = this.parts;
     const freed: Segment[] = [];
     for (const segment of contents.segments.all()) {
-      if (!isDead(segment) || segment.end > this.start || segment.deadAt > log.syncedUnit) continue;
+      if (!isDead(segment)) continue;
+      if ((segment.end > this.start || segment.deadAt > log.syncedUnit) && !faults.freeBeforeCheckpoint) continue;
       contents.fetches.reader.forget(segment);
       contents.fetches.forget(segment.base, segment.end);
       freed.push(segment);
@@ -203,7 +217,10 @@ export class Upkeep {
     this.compactedAt = log.end;
     const victims = contents.segments
       .all()
-      .filter((segment) => segment.closed && segment.live > 0 && !segment.compacting && segment.live < segment.total * compactBelow)
+      .filter(
+        (segment) =>
+          segment.closed && segment.live > 0 && !segment.compacting && segment.live < segment.total * compactBelow,
+      )
       .sort((a, b) => a.live / a.total - b.live / b.total)
       .slice(0, VICTIMS_MAX);
     if (victims.length === 0) return;
@@ -214,19 +231,24 @@ export class Upkeep {
 
   private stepCompaction(): void {
     const { compaction } = this;
-    if (compaction === null) return;
-    const { log } = this.parts;
     // One slice, and the next one when what it wrote is written: publishers come in between.
-    if (log.pendingCount > 1) return;
-    while (compaction.step()) {
-      if (!log.atUnitEnd) break;
-    }
+    if (compaction === null || this.stepping || !this.quiet || this.parts.log.pendingCount > 1) return;
+    this.stepping = true;
+    const more = compaction.step();
     if (compaction.done) {
       this.movedMessages += compaction.movedMessages;
       for (const victim of compaction.victims) victim.compacting = false;
       this.compaction = null;
     }
-    this.parts.endUnit();
+    if (!this.parts.log.atUnitEnd) this.parts.endUnit();
+    else if (more) this.parts.crew.keep({ kind: 'space' }, () => this.stepCompaction());
+    this.stepping = false;
+    if (this.compaction === null) this.parts.log.poke();
+  }
+
+  /** No unit is open: what is appended now is a unit of its own. */
+  private get quiet(): boolean {
+    return this.parts.log.atUnitEnd && this.parts.contents.settled.empty;
   }
 }
 
