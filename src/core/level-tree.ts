@@ -11,6 +11,8 @@
 // next older sibling, since the lists are ordered by birth. So a path that is there all the time is found exactly once; one that comes, or goes and
 // comes back, during the walk may be missed.
 
+import { assert } from '../lib/assert.ts';
+
 const ROWS_MIN = 64;
 /** Up to so many children are searched one by one. */
 const SCANNED_CHILDREN_MAX = 16;
@@ -194,7 +196,7 @@ class Frame {
   readonly states: readonly number[];
   /** The same for its children, where that does not depend on their labels; null where it does. */
   readonly childStates: readonly number[] | null;
-  /** Only children with a label of the pattern can match: they are looked up, and cursor counts states. Otherwise it is the next child. */
+  /** Only the child with the pattern's own label can match: it is looked up, and cursor says whether it was. Otherwise cursor is the next child. */
   readonly looksUp: boolean;
   cursor: number;
   /** Of the node at the cursor, when the walk stopped. */
@@ -300,18 +302,9 @@ export class LevelWalk {
   }
 
   private nextLookedUp(frame: Frame): number {
-    const { pattern } = this;
-    while (frame.cursor < frame.states.length) {
-      const at = frame.cursor++;
-      const label = pattern[frame.states[at]!];
-      if (label === undefined) continue;
-      let again = false;
-      for (let i = 0; i < at; i++) again ||= pattern[frame.states[i]!] === label;
-      if (again) continue;
-      const node = this.tree.child(frame.node, label);
-      if (node !== NONE) return node;
-    }
-    return NONE;
+    if (frame.cursor > 0) return NONE;
+    frame.cursor = 1;
+    return this.tree.child(frame.node, this.pattern[frame.states[0]!]!);
   }
 
   private push(node: number, path: string, states: readonly number[]): void {
@@ -325,6 +318,8 @@ export class LevelWalk {
     }
     // Used up on the way here in every possible way: nothing below can match.
     if (!wild && !literal) return;
+    // More than one state comes from a '#', which stays one of them; so without a wildcard there is one.
+    assert(wild || states.length === 1, 'only a # has several ways to a node');
     const childStates = literal ? null : this.after(states, '');
     const cursor = wild ? this.tree.first(node) : 0;
     this.stack.push(new Frame(node, this.tree.birthOf(node), path, states, childStates, !wild, cursor));

@@ -153,6 +153,8 @@ describe('retained table', () => {
   test('a topic that is renewed all the time does not fill the index of what expires', () => {
     const retained = table();
     retained.set('other', makeRun('o', NOW + 5));
+    for (let i = 0; i < 5000; i++) retained.set(`gone/${i}`, makeRun('g', NOW + 5));
+    for (let i = 0; i < 5000; i++) retained.clear(`gone/${i}`);
     for (let i = 0; i < 10_000; i++) retained.set('a', makeRun('v', NOW + 1000 + i));
     const { expiry } = retained as unknown as { expiry: { size: number } };
     expect(expiry.size).toBeLessThan(2000);
@@ -192,6 +194,24 @@ describe('retained table', () => {
     while (!walk.next(10, found, NOW)) slices++;
     expect(found.map((entry) => entry.path)).toEqual(['a/999/y']);
     expect(slices).toBeGreaterThan(20);
+  });
+
+  test('a walk that stands at a topic which goes does not go on in the one that takes its place', () => {
+    // Every number of steps that a first slice can stop after.
+    for (let more = 0; more < 12; more++) {
+      const retained = table();
+      for (let i = 0; i < 20; i++) retained.set(`a/${i}/y`, makeRun('v'));
+      for (let i = 0; i < more; i++) retained.set(`a/m${i}`, makeRun('v'));
+      const walk = retained.walk('a/+/x');
+      const found: RetainedEntry[] = [];
+      walk.next(1, found, NOW);
+      for (let i = 0; i < 20; i++) {
+        retained.clear(`a/${i}/y`);
+        retained.set(`b${i}/x`, makeRun('v'));
+      }
+      while (!walk.next(1, found, NOW));
+      expect(found).toEqual([]);
+    }
   });
 
   test('many # in a pattern do not make a walk explode', () => {

@@ -172,6 +172,7 @@ describe('topic trie', () => {
 
   test('# after # is the same as one #', () => {
     expect(matchedPatterns(['#/#', 'a/#/#/b', '#'], 'a/b')).toEqual(['#/#', 'a/#/#/b', '#']);
+    expect(matchedPatterns([Array.from({ length: 50_000 }, () => '#').join('/')], 'a')).toHaveLength(1);
     const trie = new TopicTrie();
     const one = binding('a/#/#/b');
     trie.add(one);
