@@ -86,7 +86,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     this.transport = transport;
     this.output = transport.output;
     this.counters = adapter.broker.counters;
-    this.vhost = adapter.broker.addVhost('/');
+    this.vhost = adapter.broker.addVhost(adapter.listenerVhost(transport.listener));
     this.lastReceivedMs = adapter.monotonicMs;
     this.joiner = new ChunkJoiner(adapter.arena, this);
     this.publishing = new PublishPath(this);

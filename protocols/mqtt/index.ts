@@ -30,7 +30,7 @@ import { connack } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
 import { MQTT_CODEC } from './publish-form.ts';
 import { Gathering } from './publish-path.ts';
-import { ReasonCode } from './reason-codes.ts';
+import { connackReturnCode, ReasonCode } from './reason-codes.ts';
 import { stopConsuming } from './subscriptions.ts';
 import { type TopicLimits, validTopicNameBytes } from './topics.ts';
 import { type DelayedWill, sendWill } from './will.ts';
@@ -44,6 +44,8 @@ export interface MqttParts {
   readonly logger: Logger;
   readonly authenticator: Authenticator;
   readonly options: MqttOptions;
+  /** The virtual host where clients of a listener are that name none themselves. */
+  listenerVhost(listener: string): string;
 }
 
 /** Bytes of a topic; the specification's own limit. */
@@ -65,6 +67,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   readonly authenticator: Authenticator;
   readonly options: MqttOptions;
   readonly topicLimits: TopicLimits;
+  readonly listenerVhost: (listener: string) => string;
   readonly classes = new MqttClasses();
   readonly gathering = new Gathering(new Run(MQTT_CODEC));
   readonly connections = new Set<Connection>();
@@ -89,6 +92,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     this.random = parts.random;
     this.logger = parts.logger;
     this.authenticator = parts.authenticator;
+    this.listenerVhost = parts.listenerVhost;
     this.options = parts.options;
     this.topicLimits = { bytesMax: TOPIC_BYTES_MAX, levelsMax: parts.options.levelsMax };
     this.monotonicMs = parts.clock.now();
@@ -145,6 +149,8 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
       // The CONNECT could not be read [3.1.1 MQTT-3.1.4-1]; in MQTT 5 a CONNACK may be sent [MQTT-3.1.4-1], but its version is not known for sure.
       if (connection.version !== ProtocolVersion.V5) return;
     }
+    // A reason that MQTT 3 has no return code for ends the connection without a word [3.1.1 MQTT-3.2.2-6].
+    if (connection.version !== ProtocolVersion.V5 && connackReturnCode(reason) < 0) return;
     const bytes = encode(connack(reason), connection.version);
     connection.output.append(bytes, 0, bytes.length);
   }

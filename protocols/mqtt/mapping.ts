@@ -16,6 +16,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { addressToTopic, topicToAddress } from './addresses.ts';
 import { type Publish, publish } from './packet.ts';
 import { EMPTY_PROPERTIES, Properties } from './properties.ts';
+import { encodableText, TEXT_BYTES_MAX } from './text.ts';
 
 /** User properties that stand for a core property, and which. */
 const NAMED: Readonly<Record<string, 'contentEncoding' | 'messageId' | 'timestamp' | 'type' | 'userId' | 'appId'>> = {
@@ -91,21 +92,28 @@ function propertiesOf(message: Message): Readonly<Properties> {
   const { properties: core, headers, priority, expiresAtMs, receivedAtMs } = message;
   if (core === NO_PROPERTIES && headers.length === 0 && priority === 0 && expiresAtMs === 0) return EMPTY_PROPERTIES;
   const properties = new Properties();
-  properties.contentType = core.contentType;
-  properties.correlationData = core.correlationId;
-  properties.responseTopic = core.replyTo === null ? null : addressToTopic(core.replyTo);
+  properties.contentType = carried(core.contentType);
+  properties.correlationData = core.correlationId !== null && core.correlationId.length > TEXT_BYTES_MAX ? null : core.correlationId;
+  properties.responseTopic = core.replyTo === null ? null : carried(addressToTopic(core.replyTo));
   if (core.utf8) properties.payloadFormat = 1;
   if (expiresAtMs !== 0) properties.messageExpiryIntervalS = Math.max(1, Math.ceil((expiresAtMs - receivedAtMs) / 1000));
   const pairs = [...named(core)];
   if (priority !== 0) pairs.push('priority', String(priority));
-  for (const part of headers) pairs.push(part);
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    if (carried(headers[i]!) !== null && carried(headers[i + 1]!) !== null) pairs.push(headers[i]!, headers[i + 1]!);
+  }
   if (pairs.length > 0) properties.userProperties = pairs;
   return properties;
 }
 
+/** Another protocol may have a text that MQTT has no room for (65,535 bytes) or no way to write: it stays behind, the message goes on. */
+function carried(text: string | null): string | null {
+  return text !== null && encodableText(text) ? text : null;
+}
+
 function* named(core: CoreProperties): Iterable<string> {
   for (const name of Object.keys(NAMED)) {
-    const value = core[NAMED[name]!];
+    const value = carried(core[NAMED[name]!]);
     if (value !== null) {
       yield name;
       yield value;

@@ -147,7 +147,8 @@ export class PublishPath {
     let position = vhost.publish(run, route);
     if (run.refused === null && publish.retain) {
       const retained = adapter.retain(vhost, route, run, publish.payload.length === 0);
-      if (retained > position) position = retained;
+      if (retained < 0) run.refused = 'quota-exceeded';
+      else if (retained > position) position = retained;
     }
     if (publish.qos === 0) return;
     this.checkReceiveMaximum(1);

@@ -20,6 +20,8 @@ import type { Run } from './run.ts';
 /** Ready messages kept in memory of a queue that has a log; beyond it they wait there. Enough to keep a fast consumer busy while a fetch is under way. */
 export const WINDOW_COUNT_MAX = 16_384;
 export const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
+/** Entries of messages that are gone, which the expiry index may hold besides as many as there are live ones. */
+const EXPIRY_SLACK = 1024;
 const FETCH_COUNT = 4096;
 const FETCH_BYTES = 1024 * 1024;
 
@@ -400,8 +402,17 @@ export class Queue implements Destination, FetchSink {
       this.expiry = new ExpiryIndex();
       this.owner.onQueueExpires(this);
     }
+    const { expiry } = this;
     const at = this.expiresAt(run);
-    for (let i = 0; i < count; i++) this.expiry.add(at, (first + i) * this.levels + level);
+    for (let i = 0; i < count; i++) expiry.add(at, (first + i) * this.levels + level);
+    // Consumed long before their time: the index must not grow with the throughput.
+    const live = this.windowReady() + this.unsettledCount;
+    if (expiry.size > 2 * live + EXPIRY_SLACK) expiry.keepOnly((tag) => this.isThere(tag));
+  }
+
+  private isThere(tag: number): boolean {
+    const level = tag % this.levels;
+    return this.rings[level]!.stateOf((tag - level) / this.levels) !== EntryState.Gone;
   }
 
   /** x-overflow: drop-head. The oldest ready messages of the lowest level go first. */

@@ -47,6 +47,8 @@ export class Session implements Destination {
   durable = false;
   ended = false;
   state: object | null = null;
+  /** Filters it holds exclusively. */
+  readonly exclusive = new Set<string>();
   readonly vhostName: string;
   private readonly authorizer: Authorizer;
 

@@ -30,6 +30,9 @@ const SETS_MAX = 100_000;
 /** Sets of more destinations than this are not looked up for interning: their key would cost more than the run it lengthens saves. */
 const INTERNED_DESTINATIONS_MAX = 64;
 
+/** Retained messages let go in one tick: a mass expiry is spread over several. */
+const RETAINED_EXPIRED_PER_TICK = 10_000;
+
 export class Vhost implements QueueOwner {
   readonly name: string;
   readonly broker: Broker;
@@ -246,12 +249,18 @@ export class Vhost implements QueueOwner {
     return position;
   }
 
-  /** Replaces the retained message of a topic by the one of `run`, or clears it. Returns the log position to wait for, 0 when there is none. */
+  /**
+   * Replaces the retained message of a topic by the one of `run`, or clears it. Returns the log position to wait for, 0 when there is none, -1 when it is refused: there is
+   * no room for it (retained.max, retained.bytesMax), and what was retained stays.
+   */
   retain(path: string, run: Run | null): number {
     const key = `${this.name}\0${path}`;
     if (run === null) return this.retained.clear(path) && this.state !== null ? this.state.remove('retained', key) : 0;
     const owned = run.own();
-    this.retained.set(path, owned);
+    if (!this.retained.set(path, owned)) {
+      this.counters.refusedQuota++;
+      return -1;
+    }
     return this.state === null ? 0 : this.state.put('retained', key, encodeRun(owned));
   }
 
@@ -542,6 +551,7 @@ export class Vhost implements QueueOwner {
     for (const queue of this.unused) {
       if (queue.unusedSinceMs !== 0 && queue.unusedSinceMs + queue.spec.expiresMs! <= nowMs) this.deleteQueue(queue);
     }
+    this.retained.expire(nowMs, (path) => this.state?.remove('retained', `${this.name}\0${path}`), RETAINED_EXPIRED_PER_TICK);
     for (const session of this.waiting) {
       if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
     }

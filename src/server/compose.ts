@@ -1,8 +1,8 @@
 // Which parts a broker is made of: the one place, with cli/, that knows protocols and engines by name. Everything else gets its parts handed in.
 import { MqttAdapter } from '../../protocols/mqtt/index.ts';
 import { MQTT_CODEC } from '../../protocols/mqtt/publish-form.ts';
-import { UserDirectory } from '../auth/user-directory.ts';
 import { WorkerPasswordVerifier } from '../auth/password-verifier.ts';
+import { UserDirectory } from '../auth/user-directory.ts';
 import type { Config } from '../config.ts';
 import { Broker } from '../core/broker.ts';
 import type { Codec } from '../core/run.ts';

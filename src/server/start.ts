@@ -1,12 +1,14 @@
-// A broker of the executable: composed, recovered, listening; and its way back.
+// A broker from its configuration: composed, recovered, listening; and its way back.
 import { resolve } from 'node:path';
 import { type Config, enabledListeners } from '../config.ts';
 import type { Logger } from '../io/logger.ts';
 import { ConnectionCount } from '../io/tcp.ts';
+import type { Turn } from '../io/turn.ts';
 import { CONGESTED_BYTES } from '../limits.ts';
 import { compose } from './compose.ts';
 import { Gate } from './gate.ts';
 import { Listener, type StreamListener } from './listener.ts';
+import type { Server } from './server.ts';
 
 export interface ListeningAddress {
   /** Name of the listener in the configuration. */
@@ -24,8 +26,16 @@ export interface RunningBroker {
   close(): Promise<void>;
 }
 
-/** Resolves once every listener listens. Rejects with the system's error when one cannot. */
-export async function startBroker(config: Config, logger: Logger): Promise<RunningBroker> {
+/** A broker that has recovered and that listens when it is told to. */
+export interface OpenBroker {
+  readonly server: Server;
+  readonly turn: Turn;
+  /** Opens every listener, or none: rejects with the first one's ListenError. */
+  listen(): Promise<readonly ListeningAddress[]>;
+  close(): Promise<void>;
+}
+
+export async function openBroker(config: Config, logger: Logger): Promise<OpenBroker> {
   const { server, adapters, users, clock, turn, arena } = compose(config, logger);
   await server.open();
   const gate = new Gate({ clock, logger, handshakeTimeoutMs: config.connection.handshakeTimeoutMs });
@@ -33,22 +43,42 @@ export async function startBroker(config: Config, logger: Logger): Promise<Runni
   const connections = new ConnectionCount(config.connection.max);
   const environment = { arena, turn, clock, congestedBytes: CONGESTED_BYTES };
   const listeners: StreamListener[] = [];
-  const addresses: ListeningAddress[] = [];
-  const close = async (): Promise<void> => {
-    await Promise.all(listeners.map((listener) => listener.close()));
-    await server.close();
-    await users.close();
+  const closeListeners = (): Promise<unknown> => Promise.all(listeners.splice(0).map((listener) => listener.close()));
+
+  return {
+    server,
+    turn,
+    async listen() {
+      const addresses: ListeningAddress[] = [];
+      try {
+        for (const { name, host, port, accept } of enabledListeners(config)) {
+          const listener = new Listener({ environment, connections, gate, logger }, { name, host, port, accept });
+          const bound = await listener.listen();
+          listeners.push(listener);
+          addresses.push({ name, protocol: accept.join(', '), host: bound.host, port: bound.port });
+        }
+      } catch (error) {
+        await closeListeners();
+        throw error;
+      }
+      return addresses;
+    },
+    async close() {
+      await closeListeners();
+      await server.close();
+      await users.close();
+    },
   };
+}
+
+/** Resolves once every listener listens. Rejects with the system's error when one cannot. */
+export async function startBroker(config: Config, logger: Logger): Promise<RunningBroker> {
+  const broker = await openBroker(config, logger);
   try {
-    for (const { name, host, port, accept } of enabledListeners(config)) {
-      const listener = new Listener({ environment, connections, gate, logger }, { name, host, port, accept });
-      const bound = await listener.listen();
-      listeners.push(listener);
-      addresses.push({ name, protocol: accept.join(', '), host: bound.host, port: bound.port });
-    }
+    const addresses = await broker.listen();
+    return { addresses, dataDir: resolve(config.data.dir), close: () => broker.close() };
   } catch (error) {
-    await close();
+    await broker.close();
     throw error;
   }
-  return { addresses, dataDir: resolve(config.data.dir), close };
 }

@@ -1,0 +1,16 @@
+// The library: everything a program needs that has the broker in its own process. Re-exports only.
+export type { ConfigInput } from './config.ts';
+export { ConfigError } from './config.ts';
+export { BrokerError, type BrokerErrorCode } from './core/errors.ts';
+export type { Headers, Properties } from './core/properties.ts';
+export {
+  createBroker,
+  type CreateBrokerOptions,
+  type EmbeddedBroker,
+  type PublishOptions,
+  type PublishResult,
+  type SubscribeOptions,
+} from './embed/broker.ts';
+export type { Handler, ReceivedMessage, Subscription } from './embed/subscription.ts';
+export type { Logger, LogFields } from './io/logger.ts';
+export type { ListeningAddress } from './server/start.ts';
