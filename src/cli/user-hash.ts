@@ -12,21 +12,26 @@ import {
 } from '../auth/password.ts';
 import { Refusal } from './refusal.ts';
 
-/** Asks on the terminal; what is typed is not shown. */
-async function ask(question: string): Promise<string> {
-  process.stderr.write(question);
+/** Asks on the terminal, one question after the other; what is typed is not shown, also what is typed ahead. */
+async function ask(questions: readonly string[]): Promise<string[]> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true });
   terminal.on('SIGINT', () => {
+    terminal.close();
     process.stderr.write('\n');
     process.exit(130);
   });
+  const answers: string[] = [];
   try {
-    return await terminal.question('');
+    for (const question of questions) {
+      process.stderr.write(question);
+      answers.push(await terminal.question(''));
+      process.stderr.write('\n');
+    }
   } finally {
     terminal.close();
-    process.stderr.write('\n');
   }
+  return answers;
 }
 
 /** All of standard input, without the line end that `echo` and editors put there. */
@@ -45,8 +50,8 @@ async function readInput(): Promise<string> {
 
 async function readPassword(): Promise<string> {
   if (!process.stdin.isTTY) return readInput();
-  const password = await ask('Password: ');
-  if ((await ask('Again: ')) !== password) throw new Refusal('the two passwords differ');
+  const [password = '', again] = await ask(['Password: ', 'Again: ']);
+  if (again !== password) throw new Refusal('the two passwords differ');
   return password;
 }
 
