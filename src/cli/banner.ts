@@ -1,18 +1,14 @@
 // What a started broker says on standard output: for a reader, where it listens and where its data is; for a program, one line of JSON.
 import type { Config } from '../config.ts';
+import { hostPort } from '../io/tcp.ts';
 import type { RunningBroker } from '../server/start.ts';
 
 type Address = RunningBroker['addresses'][number];
 
-/** The address as a client would write it. */
-export function showAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 /** An address a browser on this machine can open: one that means "any" is replaced by loopback. */
 function openable({ host, port }: Address): string {
   const local = host === '0.0.0.0' || host === '' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return showAddress(local, port);
+  return hostPort(local, port);
 }
 
 export function jsonLine({ addresses, dataDir }: RunningBroker): string {
@@ -22,7 +18,7 @@ export function jsonLine({ addresses, dataDir }: RunningBroker): string {
 
 /** Some lines, to be read at a glance. */
 export function banner({ addresses, dataDir }: RunningBroker, config: Config, version: string): string {
-  const rows: [string, string][] = addresses.map(({ name, host, port }) => [name, showAddress(host, port)]);
+  const rows: [string, string][] = addresses.map(({ name, host, port }) => [name, hostPort(host, port)]);
   const web = addresses.filter(({ name }) => config.listeners[name]?.accept.includes('http') === true);
   const page = web.find(({ name }) => name === 'http') ?? web[0];
   if (page !== undefined) {

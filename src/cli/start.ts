@@ -1,6 +1,6 @@
 // `sluice start`: runs a broker until it is told to stop. Owns the life of the process: the streams, the signals, the exit code. What a broker consists of is
 // server/start.ts.
-import { type Config, ConfigError, enabledListeners, type LoadedConfig, showFile } from '../config.ts';
+import { ConfigError, enabledListeners, type LoadedConfig, showFile } from '../config.ts';
 import type { Logger } from '../io/logger.ts';
 import { pinoLogger } from '../io/pino-logger.ts';
 import { type RunningBroker, startBroker } from '../server/start.ts';
@@ -60,8 +60,8 @@ async function stop(broker: Promise<RunningBroker>, drainMsMax: number, logger: 
   return 0;
 }
 
-function explain(error: unknown, config: Config): never {
-  const line = whyNotStarted(error, config);
+function explain(error: unknown): never {
+  const line = whyNotStarted(error);
   if (line === null) throw error;
   throw new Refusal(line);
 }
@@ -92,7 +92,7 @@ export async function start(
   try {
     running = await broker;
   } catch (error) {
-    return explain(error, config);
+    return explain(error);
   }
   process.stdout.write(flags.json === true ? `${jsonLine(running)}\n` : `${banner(running, config, VERSION)}\n`);
   return stopped;

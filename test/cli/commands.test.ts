@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -52,6 +54,21 @@ describe('sluice start', () => {
         '',
       ].join('\n'),
     });
+  });
+
+  it('refuses a port that is taken with one line, on the real broker', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const args = ['start', '--log-level', 'error', '--mqtt', `127.0.0.1:${port}`, '--stomp', 'off', '--http', 'off'];
+    const refused = sluice(args);
+    other.close();
+    expect(refused).toMatchObject({ status: 1, stdout: '' });
+    expect(refused.stderr).toMatch(
+      new RegExp(
+        `^listener mqtt cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE.*; the option is listeners\\.mqtt\n$`,
+      ),
+    );
   });
 
   it('refuses to listen nowhere', () => {

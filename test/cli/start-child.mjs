@@ -1,7 +1,7 @@
 // A process that runs `sluice start` on a broker of its own making, told by its first argument how to behave. For start.test.ts.
-import { createServer } from 'node:net';
 import { start } from '../../dist/src/cli/start.js';
 import { loadConfig } from '../../dist/src/config.js';
+import { ListenError } from '../../dist/src/io/tcp.js';
 
 const [behaviour, ...flags] = process.argv.slice(2);
 
@@ -28,13 +28,9 @@ const BROKERS = {
     setImmediate(() => Promise.reject(new Error('a lost promise')));
     return BROKERS.good();
   },
-  occupied: () =>
-    new Promise((_, reject) => {
-      const first = createServer();
-      first.listen(0, '127.0.0.1', () => {
-        createServer().on('error', reject).listen(first.address().port, '127.0.0.1');
-      });
-    }),
+  occupied: async () => {
+    throw new ListenError('mqtt', '127.0.0.1', 1883, Object.assign(new Error('x'), { code: 'EADDRINUSE' }));
+  },
 };
 
 const keepAlive = setInterval(() => undefined, 1000);
@@ -51,4 +47,4 @@ try {
   process.exitCode = 1;
 }
 clearInterval(keepAlive);
-if (['stuck', 'slow', 'occupied'].includes(behaviour)) process.exit();
+if (['stuck', 'slow'].includes(behaviour)) process.exit();
