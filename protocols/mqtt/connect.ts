@@ -1,5 +1,5 @@
 // CONNECT: who is it, which session, and what was agreed. The only step of a connection that may take time (a password to hash); until it is answered nothing else of the client is looked at.
-import type { AuthResult } from '../../src/auth/authenticator.ts';
+import type { AuthResult } from '../../src/core/authenticator.ts';
 import { Outcome } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import type { Session } from '../../src/core/session.ts';

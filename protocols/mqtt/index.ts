@@ -1,6 +1,6 @@
 // The MQTT adapter: recognises the protocol, makes connections, and keeps what they share: options, route caches, delivery classes, the gathering of the hot path, delayed wills and the
 // clock of keep-alives. It knows the core and no other protocol.
-import type { Authenticator } from '../../src/auth/authenticator.ts';
+import type { Authenticator } from '../../src/core/authenticator.ts';
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import type { Principal } from '../../src/core/authorizer.ts';
 import type { Broker, SessionObserver } from '../../src/core/broker.ts';

@@ -2,9 +2,9 @@
 // (Authorizer). Relies on a PasswordVerifier for the slow comparison; a password that was verified once is remembered for a while by a keyed digest, so
 // that reconnecting costs microseconds. Never keeps a password.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Authenticator, AuthResult, Credentials } from '../core/authenticator.ts';
 import type { Action, Authorizer, Principal, Resource } from '../core/authorizer.ts';
 import type { Clock } from '../io/clock.ts';
-import type { Authenticator, AuthResult, Credentials } from './authenticator.ts';
 import {
   COST_LOG2_DEFAULT,
   PASSWORD_BYTES_MAX,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AuthResult, Credentials } from '../../src/auth/authenticator.ts';
+import type { AuthResult, Credentials } from '../../src/core/authenticator.ts';
 import { formatPasswordHash, hashPassword, type PasswordHash, parsePasswordHash } from '../../src/auth/password.ts';
 import type { PasswordVerifier, Verdict } from '../../src/auth/password-verifier.ts';
 import { REMEMBER_MS, UserDirectory, type UserSettings } from '../../src/auth/user-directory.ts';

@@ -3,7 +3,7 @@
 import { MqttAdapter } from '../../protocols/mqtt/index.ts';
 import type { MqttOptions } from '../../protocols/mqtt/options.ts';
 import { MQTT_CODEC } from '../../protocols/mqtt/publish-form.ts';
-import type { Authenticator } from '../../src/auth/authenticator.ts';
+import type { Authenticator } from '../../src/core/authenticator.ts';
 import { ALLOW_ALL, type Authorizer } from '../../src/core/authorizer.ts';
 import { Broker } from '../../src/core/broker.ts';
 import type { BrokerLimits } from '../../src/core/broker-limits.ts';

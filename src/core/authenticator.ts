@@ -1,6 +1,6 @@
 // Who is at the other end: the interface by which a protocol session asks, once per connection. Implementations may answer at once (nothing to compute)
 // or later (a password to hash); they never throw for what a peer sent.
-import type { Principal } from '../core/authorizer.ts';
+import type { Principal } from './authorizer.ts';
 
 export interface Credentials {
   /** null or '' where the peer gave none. */
