@@ -21,6 +21,9 @@ export const CloseCode = {
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
+/** A close frame has room for 123 bytes; our reasons are ASCII. */
+const REASON_LENGTH_MAX = 123;
+
 /** The adapter whose packets travel in binary messages only. */
 const BINARY_ONLY = 'mqtt';
 /** The adapter that may answer text with text. */
@@ -140,7 +143,15 @@ export abstract class WebSocketTransport implements GuardedTransport, OutputSink
   protected fail(closeCode: CloseCode, code: string, message: string): void {
     this.refused(code, `connection closed: ${message}`);
     this.error ??= new Error(message);
-    this.close(closeCode, message);
+    this.close(closeCode, message.slice(0, REASON_LENGTH_MAX));
+  }
+
+  protected failStranger(max: number): void {
+    this.fail(
+      CloseCode.PolicyViolation,
+      'pre-auth-bytes',
+      `more than ${max} bytes before a session was established; connection.preAuthBytesMax is ${max}`,
+    );
   }
 
   protected close(code: CloseCode, reason: string): void {

@@ -6,7 +6,7 @@ import type { Piece } from '../../src/io/output.ts';
 import { PiecesInFlight } from '../../src/io/pieces-in-flight.ts';
 import { READ_BYTES_PER_TURN, type TransportEnvironment } from '../../src/io/socket-transport.ts';
 import type { Peer } from '../../src/io/transport.ts';
-import { CloseCode, type Refusal, WebSocketTransport } from './transport.ts';
+import { type CloseCode, type Refusal, WebSocketTransport } from './transport.ts';
 
 /** readyState of a WebSocket. */
 const OPEN = 1;
@@ -126,12 +126,6 @@ export class WsTransport extends WebSocketTransport {
   /** A message is shown to nobody before it is complete, so this is where a stranger's is bounded. */
   private countStranger(byteCount: number): void {
     this.strangerBytes += byteCount;
-    if (this.strangerBytes <= this.preAuthBytesMax) return;
-    const max = this.preAuthBytesMax;
-    this.fail(
-      CloseCode.PolicyViolation,
-      'pre-auth-bytes',
-      `more than ${max} bytes before a session was established; connection.preAuthBytesMax is ${max}`,
-    );
+    if (this.strangerBytes > this.preAuthBytesMax) this.failStranger(this.preAuthBytesMax);
   }
 }

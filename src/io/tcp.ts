@@ -88,6 +88,11 @@ export class ConnectionCount {
   leave(): void {
     this.open--;
   }
+
+  logRefusal(log: LimitedLog, listener: string): void {
+    const fields = { listener, code: 'connection-limit', connections: this.open, setting: 'connection.max' };
+    log.warn(fields, 'connection refused: the limit of open connections is reached');
+  }
 }
 
 export class TcpListener {
@@ -163,10 +168,7 @@ export class TcpListener {
   private onConnection(accepted: NetSocket): void {
     if (!this.connections.enter()) {
       accepted.destroy();
-      this.refusals.warn(
-        { listener: this.name, connections: this.connections.open, setting: 'connection.max' },
-        'connection refused: the limit of open connections is reached',
-      );
+      this.connections.logRefusal(this.refusals, this.name);
       return;
     }
     let transport: SocketTransport;

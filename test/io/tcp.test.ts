@@ -75,8 +75,8 @@ function tcp(readMode: ReadMode): TransportCarrier {
     name: `TCP, reading by ${readMode === 'shared' ? 'the shared buffer' : 'events'}`,
     kind: 'tcp',
     skipped: '',
-    lingersOnClock: true,
-    silentPeers: true,
+    knowsPort: true,
+    stopsReading: true,
     async open(environment, accept) {
       const options = { name: 'test', host: '127.0.0.1', port: 0, readMode };
       const listener = new TcpListener(environment, options, new ConnectionCount(100), SILENT, accept);

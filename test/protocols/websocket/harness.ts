@@ -1,5 +1,7 @@
 // A listener with HTTP and WebSocket in front of adapters made of a few lines, and a WebSocket client: real sockets, no broker.
 import { WebSocket } from 'ws';
+import type { Uws } from '../../../protocols/websocket/uws-api.ts';
+import { UwsListener } from '../../../protocols/websocket/uws-engine.ts';
 import { WsEngine } from '../../../protocols/websocket/ws-engine.ts';
 import { Arena } from '../../../src/io/arena.ts';
 import { KeptLogger } from '../../../src/io/logger.ts';
@@ -9,7 +11,7 @@ import type { Transport } from '../../../src/io/transport.ts';
 import { Turn } from '../../../src/io/turn.ts';
 import { Gate } from '../../../src/server/gate.ts';
 import { HttpAdapter } from '../../../src/server/http.ts';
-import { Listener } from '../../../src/server/listener.ts';
+import { Listener, type StreamListener } from '../../../src/server/listener.ts';
 import { servePages } from '../../../src/server/pages.ts';
 import { Detection, type ProtocolAdapter } from '../../../src/server/protocol.ts';
 import { ManualClock } from '../../io/manual-clock.ts';
@@ -65,6 +67,8 @@ export interface ServerOptions {
   readonly readMode?: ReadMode;
   readonly messageBytesMax?: number;
   readonly preAuthBytesMax?: number;
+  /** Serves the listener by this engine, HTTP only. */
+  readonly uws?: Uws;
   readonly onAccept: (accepted: Accepted) => void;
 }
 
@@ -76,7 +80,7 @@ export class TestServer {
   readonly gate: Gate;
   readonly http: HttpAdapter;
   readonly engine: WsEngine;
-  readonly listener: Listener;
+  readonly listener: StreamListener;
   port = 0;
 
   constructor(options: ServerOptions) {
@@ -93,7 +97,7 @@ export class TestServer {
     const { gate } = this;
     gate.add(new TinyAdapter('mqtt', MQTT_SUBPROTOCOLS, MQTT_MAGIC, options.onAccept));
     gate.add(new TinyAdapter('stomp', STOMP_SUBPROTOCOLS, STOMP_MAGIC, options.onAccept));
-    this.engine = new WsEngine({
+    const parts = {
       environment,
       gate,
       rules: { paths: ['/mqtt', '/stomp', '/ws'], origins: options.origins ?? ['same-host'] },
@@ -101,14 +105,20 @@ export class TestServer {
         messageBytesMax: options.messageBytesMax ?? 64 * 1024 * 1024,
         preAuthBytesMax: options.preAuthBytesMax ?? 1024 * 1024 * 1024,
       },
-    });
+    };
+    this.engine = new WsEngine(parts);
     this.http = new HttpAdapter({ gate, handler: servePages, upgrades: this.engine });
     gate.add(this.http);
-    const { readMode } = options;
-    this.listener = new Listener(
-      { environment, connections: this.connections, gate, logger, ...(readMode === undefined ? {} : { readMode }) },
-      { name: 'test', host: '127.0.0.1', port: 0, accept: options.accept ?? ['mqtt', 'stomp', 'http'] },
-    );
+    const { readMode, uws } = options;
+    const { connections } = this;
+    const spec = { name: 'test', host: '127.0.0.1', port: 0, accept: options.accept ?? ['mqtt', 'stomp', 'http'] };
+    this.listener =
+      uws === undefined
+        ? new Listener(
+            { environment, connections, gate, logger, ...(readMode === undefined ? {} : { readMode }) },
+            spec,
+          )
+        : new UwsListener(uws, { ...parts, connections, handler: servePages, logger }, spec);
   }
 
   async listen(): Promise<this> {

@@ -8,8 +8,8 @@ function ws(readMode: ReadMode): TransportCarrier {
     name: `WebSocket by ws (listener reading by ${readMode === 'shared' ? 'the shared buffer' : 'events'})`,
     kind: 'ws',
     skipped: '',
-    lingersOnClock: true,
-    silentPeers: true,
+    knowsPort: true,
+    stopsReading: true,
     async open(environment, accept) {
       const server = await new TestServer({
         environment,
