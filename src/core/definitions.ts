@@ -28,6 +28,7 @@ export interface StoredSession {
   readonly expiryMs: number | null;
   readonly endsAtMs: number;
   readonly hasQueue: boolean;
+  readonly queueArguments?: readonly (readonly [string, string])[];
   readonly subscriptions: readonly StoredSubscription[];
 }
 
@@ -100,6 +101,7 @@ export function encodeSession(session: Session): Uint8Array {
     expiryMs: session.expiryMs === Number.POSITIVE_INFINITY ? null : session.expiryMs,
     endsAtMs: session.endsAtMs,
     hasQueue: session.queue !== null,
+    queueArguments: [...session.queueArguments],
     subscriptions,
   };
   return toBytes(stored);

@@ -71,6 +71,9 @@ export function deliveryOptions(
 /** A queue that no subscription asked anything of: messages as their publishers sent them. */
 export const AS_PUBLISHED: DeliveryOptions = deliveryOptions(2, false, null);
 
+/** See DeliveryPlan.logged: a second copy for one queue, which a record of the log has no room for. */
+export const LOGGED_AGAIN = -2;
+
 export class DirectGroup {
   readonly deliveryClass: DeliveryClass;
   readonly targets: DirectTarget[] = [];
@@ -86,7 +89,7 @@ export class DeliveryPlan {
   readonly queues: Queue[] = [];
   /** options[i] belongs to queues[i]. */
   readonly options: DeliveryOptions[] = [];
-  /** logged[i] is the place in `targets` of queues[i], -1 when that queue is not durable. */
+  /** logged[i] is the place in `targets` of queues[i], -1 when that queue is not durable, LOGGED_AGAIN when it stands there already. */
   readonly logged: number[] = [];
   /** The durable ones among the queues, as the log wants them; null when there is none or the messages are transient. Filled by seal(). */
   targets: LogTargets | null = null;
@@ -114,11 +117,14 @@ export class DeliveryPlan {
 
   seal(guarantee: Guarantee): this {
     const logs: QueueLog[] = [];
+    const seen = new Set<QueueLog>();
     const options: DeliveryOptions[] = [];
     for (let i = 0; i < this.queues.length; i++) {
       const log = guarantee > 0 ? this.queues[i]!.log : null;
-      this.logged.push(log === null ? -1 : logs.length);
-      if (log === null) continue;
+      const again = log !== null && seen.has(log);
+      this.logged.push(log === null ? -1 : again ? LOGGED_AGAIN : logs.length);
+      if (log === null || again) continue;
+      seen.add(log);
       logs.push(log);
       options.push(this.options[i]!);
     }

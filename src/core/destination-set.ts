@@ -13,7 +13,7 @@ export class DestinationSet {
   constructor(destinations: readonly Destination[], bindings: readonly (readonly Binding[])[]) {
     this.destinations = destinations;
     this.bindings = bindings;
-    this.excludesOwn = bindings.some(isNoLocal);
+    this.excludesOwn = bindings.some((reached) => reached.some(isNoLocal));
   }
 
   get empty(): boolean {
@@ -25,21 +25,23 @@ export class DestinationSet {
     if (this.excludesOwn && own !== null) {
       const at = this.destinations.indexOf(own);
       // Rare, so it is made anew each time instead of being kept per publisher.
-      if (at >= 0 && isNoLocal(this.bindings[at]!)) return this.makePlan(guarantee, at);
+      if (at >= 0 && this.bindings[at]!.some(isNoLocal)) return this.makePlan(guarantee, at);
     }
     return (this.plans[guarantee] ??= this.makePlan(guarantee, -1));
   }
 
-  private makePlan(guarantee: Guarantee, without: number): DeliveryPlan {
+  /** own: the place of the publisher's own destination, -1 when it does not matter. */
+  private makePlan(guarantee: Guarantee, own: number): DeliveryPlan {
     const plan = new DeliveryPlan();
     for (let i = 0; i < this.destinations.length; i++) {
-      if (i !== without) this.destinations[i]!.addTo(plan, this.bindings[i]!, guarantee);
+      const reached = i === own ? this.bindings[i]!.filter((binding) => !isNoLocal(binding)) : this.bindings[i]!;
+      if (i !== own || reached.length > 0) this.destinations[i]!.addTo(plan, reached, guarantee);
     }
     return plan.seal(guarantee);
   }
 }
 
-/** With overlapping subscriptions the publisher's own message is withheld only when all of them say so. */
-function isNoLocal(bindings: readonly Binding[]): boolean {
-  return bindings.length > 0 && bindings.every((binding) => binding.subscription?.noLocal === true);
+/** Of overlapping subscriptions only those match a publisher's own message that do not say "no local". */
+function isNoLocal(binding: Binding): boolean {
+  return binding.subscription?.noLocal === true;
 }

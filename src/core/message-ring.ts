@@ -6,8 +6,8 @@
 //         │ unsettled, settled │ ready (or held)      │ free
 //
 // [head, cursor) has been delivered at least once, [cursor, tail) never. What comes back goes into `returned`, a heap of tags, and is delivered before the cursor
-// moves on: "requeue in place". When a few old messages stay unsettled while many pass them, they are moved aside into `stragglers`, so the ring's length follows
-// the number of live messages and not the age of the oldest.
+// moves on: "requeue in place". When a few old messages stay while many pass them, they are moved aside into `stragglers`, so the ring's length follows the number of
+// live messages and not the age of the oldest. One that nobody has taken yet stands in `returned` then, too.
 import { assert } from '../lib/assert.ts';
 import type { DeliveryOptions } from './delivery.ts';
 import type { Run } from './run.ts';
@@ -27,6 +27,10 @@ interface Straggler {
 
 const CAPACITY_MIN = 8;
 const CAPACITY_KEPT = 65_536;
+/** From this size on stragglers are moved aside rather than the ring made larger. */
+const CAPACITY_STRAGGLERS = 1024;
+/** Entries of `returned` that may be of messages that are gone, before it is made anew. */
+const RETURNED_STALE_MAX = 64;
 
 export class MessageRing {
   head = 0;
@@ -45,7 +49,9 @@ export class MessageRing {
   private owners: Uint32Array = new Uint32Array(0);
   /** Sequence in the log, 0 when not logged. Allocated with the first logged message. */
   private sequences: Float64Array | null = null;
-  private readonly returned: number[] = [];
+  /** A binary heap, the smallest tag first. Entries of messages that are gone stay until they are met, or outnumber the others. */
+  private returned: number[] = [];
+  private returnedStale = 0;
   private stragglers: Map<number, Straggler> | null = null;
 
   /** Appends messages [index, index + count) of an owned run as Ready (or Held). firstSequence is 0 for messages that are not in the log. */
@@ -69,7 +75,12 @@ export class MessageRing {
 
   /** The next tag to deliver, or -1: the smallest returned one, else the one at the cursor unless that is held. */
   nextReady(): number {
-    if (this.returned.length > 0) return this.returned[0]!;
+    while (this.returned.length > 0) {
+      const tag = this.returned[0]!;
+      if (this.stateOf(tag) === EntryState.Ready) return tag;
+      this.popReturned();
+      this.returnedStale--;
+    }
     while (this.cursor < this.tail) {
       const state = this.states[this.cursor & this.mask];
       if (state === EntryState.Ready) return this.cursor;
@@ -131,17 +142,17 @@ export class MessageRing {
     if (tag < this.head) {
       const straggler = this.stragglers?.get(tag);
       if (straggler === undefined) return false;
-      this.uncount(straggler.state, tag);
       this.stragglers!.delete(tag);
+      this.uncount(straggler.state, tag);
       return true;
     }
     const at = tag & this.mask;
     const state = this.states[at]!;
     if (state === EntryState.Gone) return false;
-    this.uncount(state as EntryState, tag);
     this.states[at] = EntryState.Gone;
     this.runs[at] = null;
     this.options[at] = null;
+    this.uncount(state as EntryState, tag);
     if (tag === this.head) this.advance();
     return true;
   }
@@ -172,6 +183,11 @@ export class MessageRing {
 
   ownerOf(tag: number): number {
     return tag < this.head ? (this.stragglers?.get(tag)?.owner ?? 0) : this.owners[tag & this.mask]!;
+  }
+
+  setOwner(tag: number, owner: number): void {
+    if (tag < this.head) this.stragglers!.get(tag)!.owner = owner;
+    else this.owners[tag & this.mask] = owner;
   }
 
   attemptsOf(tag: number): number {
@@ -230,7 +246,9 @@ export class MessageRing {
       return;
     }
     this.readyCount--;
-    if (tag < this.cursor) this.dropReturned(tag);
+    if (tag >= this.cursor) return;
+    this.returnedStale++;
+    if (this.returnedStale > RETURNED_STALE_MAX && this.returnedStale * 2 > this.returned.length) this.dropStale();
   }
 
   private advance(): void {
@@ -245,7 +263,11 @@ export class MessageRing {
 
   private makeRoom(count: number): void {
     const live = this.readyCount + this.unsettledCount - (this.stragglers?.size ?? 0);
-    if (this.capacity >= 1024 && live < this.capacity >> 2) this.setStragglersAside();
+    if (this.capacity >= CAPACITY_STRAGGLERS && live < this.capacity >> 2) {
+      this.setAside(this.cursor);
+      // Still long: there are gaps among those that nobody has taken yet, too. They expired behind one that lives on.
+      if (this.tail - this.head > this.capacity >> 1) this.setAside(this.tail);
+    }
     const needed = this.tail + count - this.head;
     if (needed <= this.capacity) return;
     let capacity = Math.max(this.capacity, CAPACITY_MIN);
@@ -253,17 +275,21 @@ export class MessageRing {
     this.resize(capacity);
   }
 
-  /** Moves everything in front of the cursor out of the ring. */
-  private setStragglersAside(): void {
+  /** Moves everything before `end` out of the ring, up to the first that is held: that one stops whatever comes after it. */
+  private setAside(end: number): void {
     this.stragglers ??= new Map();
-    for (let tag = this.head; tag < this.cursor; tag++) {
+    let tag = this.head;
+    for (; tag < end; tag++) {
       const at = tag & this.mask;
-      if (this.states[at] === EntryState.Gone) continue;
+      const state = this.states[at] as EntryState;
+      if (state === EntryState.Gone) continue;
+      if (state === EntryState.Held) break;
+      if (tag >= this.cursor) this.pushReturned(tag);
       this.stragglers.set(tag, {
         run: this.runs[at]!,
         index: this.indexes[at]!,
         options: this.options[at]!,
-        state: this.states[at] as EntryState,
+        state,
         owner: this.owners[at]!,
         attempts: this.attempts[at]!,
         sequence: this.sequences === null ? 0 : this.sequences[at]!,
@@ -272,7 +298,10 @@ export class MessageRing {
       this.runs[at] = null;
       this.options[at] = null;
     }
-    this.head = this.cursor;
+    if (this.cursor < tag) this.cursor = tag;
+    this.head = tag;
+    while (this.head < this.tail && this.states[this.head & this.mask] === EntryState.Gone) this.head++;
+    if (this.cursor < this.head) this.cursor = this.head;
   }
 
   private resize(capacity: number): void {
@@ -306,8 +335,6 @@ export class MessageRing {
     this.sequences = sequences;
   }
 
-  // returned: a binary heap, smallest tag first.
-
   private pushReturned(tag: number): void {
     const heap = this.returned;
     let at = heap.push(tag) - 1;
@@ -336,14 +363,9 @@ export class MessageRing {
     heap[at] = last;
   }
 
-  private dropReturned(tag: number): void {
-    if (this.returned[0] === tag) {
-      this.popReturned();
-      return;
-    }
-    const at = this.returned.indexOf(tag);
-    if (at < 0) return;
-    this.returned.splice(at, 1);
-    this.returned.sort((a, b) => a - b);
+  private dropStale(): void {
+    // In order of tags it is a heap as well.
+    this.returned = this.returned.filter((tag) => this.stateOf(tag) === EntryState.Ready).sort((a, b) => a - b);
+    this.returnedStale = 0;
   }
 }

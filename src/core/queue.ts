@@ -24,6 +24,8 @@ export const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 const EXPIRY_SLACK = 1024;
 const FETCH_COUNT = 4096;
 const FETCH_BYTES = 1024 * 1024;
+/** Owner of a delivery that its consumer has left behind; owners of consumers count from 1. */
+const NOBODY = 0;
 
 /** What a queue asks of whoever keeps it. */
 export interface QueueOwner {
@@ -210,6 +212,24 @@ export class Queue implements Destination, FetchSink {
     return true;
   }
 
+  /** The consumer of an unsettled delivery may leave without giving it back: it stays where it is until it is settled. False when there is no such delivery. */
+  keep(tag: number): boolean {
+    const level = tag % this.levels;
+    const ring = this.rings[level]!;
+    const place = (tag - level) / this.levels;
+    if (ring.stateOf(place) !== EntryState.Unsettled) return false;
+    ring.setOwner(place, NOBODY);
+    return true;
+  }
+
+  /** Its number in the log; 0 for a message that is not logged, or not there. */
+  sequenceOf(tag: number): number {
+    const level = tag % this.levels;
+    const ring = this.rings[level]!;
+    const place = (tag - level) / this.levels;
+    return ring.stateOf(place) === EntryState.Gone ? 0 : ring.sequenceOf(place);
+  }
+
   /** An unsettled message once more, for a consumer that has to send it again; null when it is gone. */
   delivery(tag: number): { readonly run: Run; readonly index: number; readonly options: DeliveryOptions } | null {
     const level = tag % this.levels;
@@ -341,7 +361,8 @@ export class Queue implements Destination, FetchSink {
     this.bytes -= run.offsets === null ? run.byteLength : run.frameEnd(index) - run.frameStart(index);
     if (sequence !== 0) {
       this.windowLogged--;
-      this.log!.settle(sequence, 1);
+      // The log has forgotten a deleted queue; its last deliveries may still be answered.
+      if (!this.deleted) this.log!.settle(sequence, 1);
     }
   }
 

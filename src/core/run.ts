@@ -53,6 +53,8 @@ export class Run {
   /** count + 1 entries relative to start; null for a single frame. In a borrowed run the array is longer and shared. */
   offsets: Uint32Array | null;
   guarantee: Guarantee;
+  /** Durable queues store it on the disk. False: its publisher does not need that, whatever the guarantee. */
+  persistent: boolean;
   /** Largest single frame, for peers that limit packets. */
   frameBytesMax: number;
   priority: number;
@@ -81,6 +83,7 @@ export class Run {
     this.count = 0;
     this.offsets = null;
     this.guarantee = 0;
+    this.persistent = true;
     this.frameBytesMax = 0;
     this.priority = 0;
     this.receivedAtMs = 0;
@@ -146,6 +149,7 @@ export class Run {
     copy.count = this.count;
     copy.offsets = this.offsets === null || this.count === 1 ? null : this.offsets.slice(0, this.count + 1);
     copy.guarantee = this.guarantee;
+    copy.persistent = this.persistent;
     copy.frameBytesMax = this.frameBytesMax;
     copy.priority = this.priority;
     copy.receivedAtMs = this.receivedAtMs;

@@ -3,7 +3,7 @@
 // identifiers) hangs in `state`, which the core does not look into.
 import type { Address } from './address.ts';
 import { Action, type Authorizer, type Principal } from './authorizer.ts';
-import type { Binding, SubscriptionOptions } from './binding.ts';
+import { type Binding, NO_ARGUMENTS, type SubscriptionOptions } from './binding.ts';
 import { type DeliveryOptions, type DeliveryPlan, deliveryOptions, type Destination, type DirectTarget, nextDestinationId } from './delivery.ts';
 import type { Guarantee } from './guarantee.ts';
 import type { Queue } from './queue.ts';
@@ -49,6 +49,10 @@ export class Session implements Destination {
   state: object | null = null;
   /** Filters it holds exclusively. */
   readonly exclusive = new Set<string>();
+  /** What its client asked of its queue: x-… arguments. Taken when the queue is made. */
+  queueArguments: ReadonlyMap<string, string> = NO_ARGUMENTS;
+  /** Overlapping subscriptions give a message each, instead of one together. */
+  copyForEach = false;
   readonly vhostName: string;
   private readonly authorizer: Authorizer;
 
@@ -60,7 +64,12 @@ export class Session implements Destination {
   }
 
   addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void {
-    const options = mergeSubscriptions(bindings);
+    if (this.copyForEach && bindings.length > 1) {
+      for (const binding of bindings) this.addOne(plan, mergeSubscriptions([binding]), guarantee);
+    } else this.addOne(plan, mergeSubscriptions(bindings), guarantee);
+  }
+
+  private addOne(plan: DeliveryPlan, options: DeliveryOptions, guarantee: Guarantee): void {
     const effective = guarantee < options.guarantee ? guarantee : options.guarantee;
     if (effective > 0 && this.queue !== null) plan.addQueue(this.queue, options);
     else if (this.link !== null) plan.addDirect(this.link.directTarget(options));

@@ -7,7 +7,7 @@ import { Action, type Principal } from './authorizer.ts';
 import { type Binding, NO_ARGUMENTS, nextBindingId, type SubscriptionOptions } from './binding.ts';
 import type { Broker } from './broker.ts';
 import type { Counters } from './counters.ts';
-import type { DeliveryPlan, Destination } from './delivery.ts';
+import { type DeliveryPlan, type Destination, LOGGED_AGAIN } from './delivery.ts';
 import * as definitions from './definitions.ts';
 import { DestinationSet } from './destination-set.ts';
 import { BrokerError } from './errors.ts';
@@ -210,7 +210,8 @@ export class Vhost implements QueueOwner {
   }
 
   private deliverToQueues(run: Run, plan: DeliveryPlan): number {
-    const { queues, options, logged, targets } = plan;
+    const { queues, options, logged } = plan;
+    const targets = run.persistent ? plan.targets : null;
     for (let i = 0; i < queues.length; i++) {
       if (queues[i]!.refuses(run)) {
         this.counters.refusedQuota += run.count;
@@ -236,7 +237,12 @@ export class Vhost implements QueueOwner {
     const held = position !== 0 && run.guarantee === 2 && position > log.durablePosition;
     for (let i = 0; i < queues.length; i++) {
       const queue = queues[i]!;
-      let sequence = logged[i]! < 0 ? 0 : firsts![logged[i]!]!;
+      let sequence = firsts === null || logged[i]! < 0 ? 0 : firsts[logged[i]!]!;
+      if (firsts !== null && logged[i] === LOGGED_AGAIN) {
+        // One more copy for the same queue: a record of its own, in the same unit.
+        sequence = queue.log!.nextSequence;
+        log.append(owned, new LogTargets([queue.log!], [options[i]!]));
+      }
       if (sequence === 0 && queue.spilled) {
         // The queue goes on in the log: a transient message has to follow there, or it would overtake.
         sequence = queue.log!.nextSequence;
@@ -450,7 +456,6 @@ export class Vhost implements QueueOwner {
     for (const subscription of session.subscriptions.values()) {
       if (subscription.binding !== null) this.unbind(subscription.binding);
     }
-    session.subscriptions.clear();
     if (session.queue !== null) {
       session.queue.delete();
       this.expiring.delete(session.queue);
@@ -460,6 +465,7 @@ export class Vhost implements QueueOwner {
     if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
     if (session.durable) this.state?.remove('session', `${this.name}\0${session.clientId}`);
     this.broker.onSessionEnded(this, session);
+    session.subscriptions.clear();
     this.bindingsChanged();
   }
 
@@ -492,11 +498,15 @@ export class Vhost implements QueueOwner {
 
   private makeSessionQueue(session: Session): void {
     const { bytesMax, lengthMax } = this.broker.limits.sessionQueue;
-    const args = new Map([
-      ['x-max-length', String(lengthMax)],
-      ['x-max-length-bytes', String(bytesMax)],
-    ]);
-    const spec = { ...queueSpec(session.clientId, { durable: session.durable, autoDelete: false, exclusive: true }, args), overflow: Overflow.DropHead };
+    const flags = { durable: session.durable, autoDelete: false, exclusive: true };
+    const asked = queueSpec(session.clientId, flags, session.queueArguments);
+    const spec = {
+      ...asked,
+      lengthMax: Math.min(asked.lengthMax ?? lengthMax, lengthMax),
+      bytesMax: Math.min(asked.bytesMax ?? bytesMax, bytesMax),
+      // A session's queue makes room by itself, unless its client would rather have its publishers refused.
+      overflow: session.queueArguments.has('x-overflow') ? asked.overflow : Overflow.DropHead,
+    };
     session.queue = this.makeQueue(spec, `${this.name}\0session\0${session.clientId}`);
     session.queue.holder = session;
   }
@@ -505,6 +515,7 @@ export class Vhost implements QueueOwner {
   restoreSession(stored: definitions.StoredSession, principal: Principal): void {
     const session = this.createSession(principal, stored.clientId);
     session.durable = true;
+    session.queueArguments = new Map(stored.queueArguments ?? []);
     session.expiryMs = stored.expiryMs ?? Number.POSITIVE_INFINITY;
     // Whoever was connected when the broker ended was cut off: the session waits from now on.
     if (session.expiryMs !== Number.POSITIVE_INFINITY) {
