@@ -55,7 +55,14 @@ export class MessageRing {
   private stragglers: Map<number, Straggler> | null = null;
 
   /** Appends messages [index, index + count) of an owned run as Ready (or Held). firstSequence is 0 for messages that are not in the log. */
-  push(run: Run, index: number, count: number, options: DeliveryOptions, firstSequence: number, state: EntryState): void {
+  push(
+    run: Run,
+    index: number,
+    count: number,
+    options: DeliveryOptions,
+    firstSequence: number,
+    state: EntryState,
+  ): void {
     if (this.tail + count - this.head > this.capacity) this.makeRoom(count);
     if (firstSequence !== 0 && this.sequences === null) this.sequences = new Float64Array(this.capacity);
     const { mask, runs, indexes, states, attempts } = this;
