@@ -1,0 +1,136 @@
+// mosquitto's own command line clients, each a process of its own that is ended with the broker it talks to.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { Inbox, inTime } from './inbox.ts';
+import type { Ending, RealBroker } from './real-broker.ts';
+import { requirement } from './requirements.ts';
+
+/** As -V takes it. */
+export type MosquittoVersion = 'mqttv31' | 'mqttv311' | 'mqttv5';
+
+export interface Printed {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: number;
+  readonly retain: boolean;
+  /** MQTT 5; '' in older versions and when absent. */
+  readonly contentType: string;
+  readonly responseTopic: string;
+  readonly correlationData: string;
+  readonly messageExpiryInterval: string;
+  /** name:value, separated by spaces. */
+  readonly userProperties: string;
+}
+
+const FORMAT = '%q\\t%r\\t%x\\t%C\\t%R\\t%D\\t%E\\t%P\\t%t';
+/** Retained here, and subscribed to by every MosquittoSub besides its own filters: once it has come, the subscriptions are in force. */
+const READY = 'mosquitto-sub/is/ready';
+
+function parse(line: string): Printed {
+  const [
+    qos = '',
+    retain,
+    payload = '',
+    contentType = '',
+    responseTopic = '',
+    correlationData = '',
+    expiry = '',
+    userProperties = '',
+    topic = '',
+  ] = line.split('\t');
+  return {
+    topic,
+    payload: Buffer.from(payload, 'hex'),
+    qos: Number(qos),
+    retain: retain === '1',
+    contentType,
+    responseTopic,
+    correlationData,
+    messageExpiryInterval: expiry,
+    userProperties,
+  };
+}
+
+export class MosquittoSub implements Ending {
+  readonly messages = new Inbox<Printed>(({ topic, payload }) => `${topic} ${payload.toString().slice(0, 60)}`);
+  private readonly ready = new Inbox<Printed>();
+  private readonly process: ChildProcess;
+  private readonly exited: Promise<unknown>;
+  private said = '';
+
+  private constructor(port: number, args: readonly string[]) {
+    const fixed = ['-h', '127.0.0.1', '-p', String(port), '-F', FORMAT];
+    this.process = spawn(requirement('mosquittoSub').path, [...fixed, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.exited = once(this.process, 'exit');
+    let rest = '';
+    this.process.stdout?.on('data', (chunk) => {
+      const lines = (rest + String(chunk)).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const message = parse(line);
+        (message.topic === READY ? this.ready : this.messages).put(message);
+      }
+    });
+    this.process.stderr?.on('data', (chunk) => {
+      this.said += String(chunk);
+    });
+  }
+
+  /** args: as on the command line, but host, port and format. */
+  static async start(broker: RealBroker, ...args: string[]): Promise<MosquittoSub> {
+    await broker.broker.publish(READY, 'ready', { retain: true });
+    const client = broker.keep(new MosquittoSub(broker.ports.mqtt, [...args, '-t', READY]));
+    const failed = client.exited.then(() => Promise.reject(new Error(`mosquitto_sub ended: ${client.said}`)));
+    failed.catch(() => undefined);
+    await Promise.race([client.ready.next('the retained message that all get'), failed]);
+    return client;
+  }
+
+  /** Runs it to its own end (-E, -C or -W among the arguments). */
+  static async run(broker: RealBroker, ...args: string[]): Promise<Printed[]> {
+    const client = broker.keep(new MosquittoSub(broker.ports.mqtt, args));
+    await inTime('mosquitto_sub to end', client.exited);
+    if (client.process.exitCode !== 0)
+      throw new Error(`mosquitto_sub ended with ${client.process.exitCode}: ${client.said}`);
+    return client.messages.waiting;
+  }
+
+  async nextText(): Promise<string> {
+    const { topic, payload } = await this.messages.next('a message');
+    return `${topic} ${payload.toString()}`;
+  }
+
+  /** Killed, so that it cannot say goodbye. */
+  async kill(): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.exited;
+  }
+
+  close(): Promise<void> {
+    return this.kill();
+  }
+}
+
+/** Runs mosquitto_pub to its end; standard input is what it sends with -s and -l. Rejects when it reports a failure. */
+export async function mosquittoPub(
+  broker: RealBroker,
+  args: readonly string[],
+  input: Buffer | string = '',
+): Promise<void> {
+  const all = ['-h', '127.0.0.1', '-p', String(broker.ports.mqtt), ...args];
+  const child = spawn(requirement('mosquittoPub').path, all, { stdio: ['pipe', 'ignore', 'pipe'] });
+  broker.keep({
+    close: async () => {
+      child.kill('SIGKILL');
+    },
+  });
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said += String(chunk);
+  });
+  const exited = once(child, 'exit');
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  const [code] = await inTime('mosquitto_pub to end', exited);
+  if (code !== 0) throw new Error(`mosquitto_pub ended with ${code}: ${said}`);
+}
