@@ -31,15 +31,13 @@ export function onSubscribe(connection: Connection, packet: Subscribe): void {
       'a subscription identifier; mqtt.subscriptionIdentifiers is false',
     );
   }
-  const before = log.position;
   const codes: number[] = [];
   const replays: (() => void)[] = [];
   for (const subscription of packet.subscriptions) {
     codes.push(subscribe(connection, subscription, identifier, packet.properties.userProperties, replays));
   }
-  // [MQTT-3.8.4-1]
-  const position = log.position === before ? 0 : log.position;
-  acknowledgements.answerPacket(connection, suback(packet.packetId, codes), position);
+  // [MQTT-3.8.4-1]; what the subscription changed is part of what has been appended by now.
+  acknowledgements.answerPacket(connection, suback(packet.packetId, codes), log.position);
   for (const replay of replays) replay();
   connection.pumpQueues();
 }
@@ -201,7 +199,6 @@ export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void
   const { vhost, adapter } = connection;
   const session = connection.session!;
   const { log } = adapter.broker;
-  const before = log.position;
   const codes: number[] = [];
   for (const filter of packet.filters) {
     const subscription = session.subscriptions.get(filter);
@@ -211,7 +208,6 @@ export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void
     if (subscription?.queue != null) adapter.dropUnusedShare(vhost, subscription);
     codes.push(found ? ReasonCode.SUCCESS : ReasonCode.NO_SUBSCRIPTION_EXISTED);
   }
-  const position = log.position === before ? 0 : log.position;
   // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
-  acknowledgements.answerPacket(connection, unsuback(packet.packetId, codes), position);
+  acknowledgements.answerPacket(connection, unsuback(packet.packetId, codes), log.position);
 }

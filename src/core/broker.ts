@@ -42,8 +42,6 @@ export class Broker implements StorageListener {
   readonly limits: BrokerLimits;
   readonly authorizer: Authorizer;
   readonly log: CommitLog;
-  /** Null with an engine that forgets. */
-  readonly state: StateStore | null;
   readonly durability: Durability;
   readonly vhosts = new Map<string, Vhost>();
   /** Epoch milliseconds, as of the last setTime: coarse, but the same for a whole turn. */
@@ -67,12 +65,17 @@ export class Broker implements StorageListener {
     this.storage = options.storage;
     this.log = options.storage.log;
     this.durability = options.durability;
-    this.state = options.durability === Durability.Memory ? null : options.storage.state;
     this.authorizer = options.authorizer;
     this.limits = options.limits;
     this.principal = options.principal;
     this.policyEpoch = options.authorizer.epoch;
     this.addVhost('/');
+  }
+
+  /** Null with an engine that forgets. */
+  get state(): StateStore | null {
+    // Recovery gives the engine a new one, so it is asked for each time.
+    return this.durability === Durability.Memory ? null : this.storage.state;
   }
 
   addVhost(name: string): Vhost {

@@ -128,7 +128,6 @@ export class EmbeddedBroker {
     const { prefetch = PREFETCH_DEFAULT, retained = true } = options;
     const address = filterToAddress(filter);
     const { broker } = this.opened.server;
-    const before = broker.log.position;
     const flags = { durable: false, autoDelete: true, exclusive: false };
     let queue = address.kind === 'queue' ? vhost.queues.get(address.queue) : undefined;
     if (address.kind === 'queue' && queue === undefined) {
@@ -147,8 +146,7 @@ export class EmbeddedBroker {
     }
     subscription.start();
     this.opened.turn.request();
-    if (broker.log.position !== before) await this.confirms.wait(broker.log.position, { matched: true });
-    return subscription;
+    return this.confirms.wait(broker.log.position, subscription);
   }
 
   /** Ends subscriptions, tells connected clients, makes everything durable, closes. */

@@ -1,6 +1,8 @@
 // Which parts a broker is made of: the one place, with cli/, that knows protocols and engines by name. Everything else gets its parts handed in.
+import { resolve } from 'node:path';
 import { MqttAdapter } from '../../protocols/mqtt/index.ts';
 import { MQTT_CODEC } from '../../protocols/mqtt/publish-form.ts';
+import { MESSAGE_CODEC } from '../core/message-run.ts';
 import { WorkerPasswordVerifier } from '../auth/password-verifier.ts';
 import { UserDirectory } from '../auth/user-directory.ts';
 import type { Config } from '../config.ts';
@@ -8,6 +10,7 @@ import { Broker } from '../core/broker.ts';
 import type { Codec } from '../core/run.ts';
 import { Arena } from '../io/arena.ts';
 import { SystemClock } from '../io/clock.ts';
+import { NodeDisk } from '../io/disk.ts';
 import type { Logger } from '../io/logger.ts';
 import { SystemRandom } from '../io/random.ts';
 import { Turn } from '../io/turn.ts';
@@ -19,7 +22,10 @@ import {
   SUBSCRIPTIONS_MAX,
 } from '../limits.ts';
 import { Durability } from '../storage/commit-log.ts';
+import { EmbeddedStorage } from '../storage/embedded/storage.ts';
+import { threadCrew } from '../storage/embedded/thread-crew.ts';
 import { MemoryStorage } from '../storage/memory/memory-storage.ts';
+import type { Storage } from '../storage/storage.ts';
 import { type RunningAdapter, Server } from './server.ts';
 
 export interface Composition {
@@ -38,10 +44,10 @@ export function compose(config: Config, logger: Logger): Composition {
   const random = new SystemRandom();
   const { anonymous, anonymousRules, users: entries } = config.auth;
   const users = new UserDirectory({ anonymous, anonymousRules, users: entries }, new WorkerPasswordVerifier(), clock);
-  const storage = new MemoryStorage();
+  const storage = engine(config, random, logger);
   const broker = new Broker({
     storage,
-    durability: Durability.Memory,
+    durability: config.storage.engine === 'memory' ? Durability.Memory : DURABILITY[config.storage.durability],
     authorizer: users,
     limits: {
       retained: { countMax: config.retained.max, bytesMax: config.retained.bytesMax },
@@ -64,7 +70,20 @@ export function compose(config: Config, logger: Logger): Composition {
     },
   });
   const adapters: RunningAdapter[] = [mqtt];
-  const codecs = new Map<number, Codec>([[MQTT_CODEC.id, MQTT_CODEC]]);
+  const codecs = new Map<number, Codec>([MQTT_CODEC, MESSAGE_CODEC].map((codec) => [codec.id, codec]));
   const server = new Server({ broker, storage, adapters, codecs, arena, turn, clock, logger });
   return { server, adapters, users, clock, turn, arena };
+}
+
+const DURABILITY = { memory: Durability.Memory, written: Durability.Written, fsync: Durability.Fsync } as const;
+
+function engine(config: Config, random: SystemRandom, logger: Logger): Storage {
+  if (config.storage.engine === 'memory') return new MemoryStorage();
+  return new EmbeddedStorage({
+    directory: resolve(config.data.dir),
+    disk: new NodeDisk(),
+    random,
+    crew: threadCrew(),
+    onDamage: (damage) => logger.error({ ...damage }, 'damage in the log: what was there is lost, everything around it is served'),
+  });
 }
