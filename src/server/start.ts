@@ -1,5 +1,6 @@
 // A broker from its configuration: composed, recovered, listening; and its way back.
 import { resolve } from 'node:path';
+import { WebSockets } from '../../protocols/websocket/engine.ts';
 import { type Config, enabledListeners } from '../config.ts';
 import type { Logger } from '../io/logger.ts';
 import { ConnectionCount } from '../io/tcp.ts';
@@ -7,7 +8,9 @@ import type { Turn } from '../io/turn.ts';
 import { CONGESTED_BYTES } from '../limits.ts';
 import { compose } from './compose.ts';
 import { Gate } from './gate.ts';
+import { HttpAdapter } from './http.ts';
 import { Listener, type StreamListener } from './listener.ts';
+import { servePages } from './pages.ts';
 import type { Server } from './server.ts';
 
 export interface ListeningAddress {
@@ -42,6 +45,23 @@ export async function openBroker(config: Config, logger: Logger): Promise<OpenBr
   for (const adapter of adapters) gate.add(adapter);
   const connections = new ConnectionCount(config.connection.max);
   const environment = { arena, turn, clock, congestedBytes: CONGESTED_BYTES };
+  const specs = enabledListeners(config);
+  const { engine, paths, origins, messageBytesMax } = config.websocket;
+  const websockets = await WebSockets.create(
+    engine,
+    {
+      environment,
+      gate,
+      rules: { paths, origins },
+      limits: { messageBytesMax, preAuthBytesMax: config.connection.preAuthBytesMax },
+      connections,
+      handler: servePages,
+      logger,
+    },
+    specs,
+  );
+  const http = new HttpAdapter({ gate, handler: servePages, upgrades: websockets.upgrades });
+  gate.add(http);
   const listeners: StreamListener[] = [];
   const closeListeners = (): Promise<unknown> => Promise.all(listeners.splice(0).map((listener) => listener.close()));
 
@@ -51,8 +71,9 @@ export async function openBroker(config: Config, logger: Logger): Promise<OpenBr
     async listen() {
       const addresses: ListeningAddress[] = [];
       try {
-        for (const { name, host, port, accept } of enabledListeners(config)) {
-          const listener = new Listener({ environment, connections, gate, logger }, { name, host, port, accept });
+        for (const spec of specs) {
+          const { name, accept } = spec;
+          const listener = websockets.listenerFor(spec) ?? new Listener({ environment, connections, gate, logger }, spec);
           const bound = await listener.listen();
           listeners.push(listener);
           addresses.push({ name, protocol: accept.join(', '), host: bound.host, port: bound.port });
@@ -66,6 +87,8 @@ export async function openBroker(config: Config, logger: Logger): Promise<OpenBr
     async close() {
       await closeListeners();
       await server.close();
+      http.close();
+      websockets.close();
       await users.close();
     },
   };
