@@ -311,7 +311,7 @@ function apply(inode: Inode, write: UnsyncedWrite): void {
 
 /** The inode as a power cut leaves it. */
 function surviving(inode: Inode, dice: Dice, crash: Crash): Inode {
-  const after = new Inode(inode.durable.slice(), inode.durableSize, inode.durable, inode.durableSize);
+  const after = new Inode(new Uint8Array(0), 0, inode.durable.slice(), inode.durableSize);
   const apply1 = (write: UnsyncedWrite): void => {
     apply(after, write);
   };

@@ -44,7 +44,6 @@ export class Compaction implements Waiter {
     this.wake = wake;
     this.forgetSettled = forgetSettled;
     this.queues = [...contents.queuesById.values()];
-    for (const victim of victims) victim.compacting = true;
   }
 
   onRead(): void {

@@ -3,6 +3,7 @@
 // is dead or needed: that is the storage's business.
 import { join } from 'node:path';
 import { type Disk, type DiskFile, errorCode, readFully, writeFully } from '../../io/disk.ts';
+import { copyName } from './checkpoint.ts';
 import type { Faults } from './faults.ts';
 import {
   BLOCK_BYTES,
@@ -58,7 +59,7 @@ export class Keeper {
   private readonly faults: Faults;
   private readonly zeros = new Uint8Array(ZERO_BYTES);
   private making: { file: DiskFile; path: string; job: KeeperJob & { kind: 'make' }; at: number } | null = null;
-  private checkpoint: { file: DiskFile; path: string; at: number } | null = null;
+  private checkpoint: { files: DiskFile[]; paths: string[]; at: number } | null = null;
   private readonly readers = new Map<number, DiskFile>();
 
   constructor(disk: Disk, directory: string, faults: Faults) {
@@ -96,7 +97,7 @@ export class Keeper {
     this.readers.clear();
     this.making?.file.close();
     this.making = null;
-    this.checkpoint?.file.close();
+    for (const file of this.checkpoint?.files ?? []) file.close();
     this.checkpoint = null;
   }
 
@@ -207,24 +208,37 @@ export class Keeper {
   }
 
   private writeCheckpoint(job: KeeperJob & { kind: 'checkpoint' }): KeeperResult {
+    const names = [job.name, copyName(job.name)].map((name) => join(this.directory, name));
     if (job.first) {
-      this.checkpoint?.file.close();
-      const path = join(this.directory, `${job.name}.making`);
-      removeIfThere(this.disk, path);
-      this.checkpoint = { file: this.disk.open(path, 'create'), path, at: 0 };
+      this.dropCheckpoint();
+      const paths = names.map((name) => `${name}.making`);
+      this.checkpoint = { files: [], paths, at: 0 };
+      for (const path of paths) {
+        removeIfThere(this.disk, path);
+        this.checkpoint.files.push(this.disk.open(path, 'create'));
+      }
     }
     const { checkpoint } = this;
     if (checkpoint === null) throw new Error('a checkpoint goes on that was not begun');
-    writeFully(checkpoint.file, job.bytes, 0, job.bytes.length, checkpoint.at);
+    const { files, paths } = checkpoint;
+    for (const file of files) writeFully(file, job.bytes, 0, job.bytes.length, checkpoint.at);
     checkpoint.at += job.bytes.length;
     if (!job.last) return { error: null, freeBytes: 0, totalBytes: 0, bad: [] };
-    if (!this.faults.checkpointBeforeSync) checkpoint.file.sync();
-    checkpoint.file.close();
+    if (!this.faults.checkpointBeforeSync) for (const file of files) file.sync();
+    for (const file of files) file.close();
     this.checkpoint = null;
-    this.disk.rename(checkpoint.path, join(this.directory, job.name));
+    for (let i = 0; i < paths.length; i++) this.disk.rename(paths[i]!, names[i]!);
     this.syncDirectory();
+    // The one before goes when the new one is there for certain. Its end is not synced: a leftover is found and removed at the next start.
     for (const name of job.replaces) removeIfThere(this.disk, join(this.directory, name));
     return this.result();
+  }
+
+  private dropCheckpoint(): void {
+    const { checkpoint } = this;
+    this.checkpoint = null;
+    for (const file of checkpoint?.files ?? []) file.close();
+    for (const path of checkpoint?.paths ?? []) quietly(() => removeIfThere(this.disk, path));
   }
 
   private ballast(bytes: number): KeeperResult {
@@ -255,11 +269,8 @@ export class Keeper {
       this.making.file.close();
       quietly(() => removeIfThere(this.disk, `${this.path(job.segment)}.making`));
       this.making = null;
-    } else if (job.kind === 'checkpoint' && this.checkpoint !== null) {
-      const { file, path } = this.checkpoint;
-      file.close();
-      quietly(() => removeIfThere(this.disk, path));
-      this.checkpoint = null;
+    } else if (job.kind === 'checkpoint') {
+      this.dropCheckpoint();
     } else if (job.kind === 'ballast') {
       quietly(() => removeIfThere(this.disk, join(this.directory, BALLAST_NAME)));
     }

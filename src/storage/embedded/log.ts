@@ -68,6 +68,8 @@ export class Log {
   private framePosition = 0;
   private frameStartsUnit = true;
   private frameSync = false;
+  /** The last sealed frame asked for a sync. */
+  private lastSync = true;
   private endedUnit = 0;
   /** Position behind the last sealed frame, and whether its last block may be written again by the next one. */
   private sealedEnd: number;
@@ -155,7 +157,11 @@ export class Log {
     memory.words[word] = FRAME_MAGIC;
     memory.words[word + 1] = length;
     memory.words[word + 2] = 0;
-    memory.words[word + 3] = (this.frameStartsUnit ? FrameFlag.StartsUnit : 0) | (ends ? FrameFlag.EndsUnit : 0);
+    memory.words[word + 3] =
+      (this.frameStartsUnit ? FrameFlag.StartsUnit : 0) |
+      (ends ? FrameFlag.EndsUnit : 0) |
+      (this.frameSync || this.lastSync ? 0 : FrameFlag.Loose);
+    this.lastSync = this.frameSync;
     memory.doubles[(frameAt + 16) >>> 3] = this.framePosition;
     memory.doubles[(frameAt + 24) >>> 3] = this.sealedEnd;
     memory.bytes.fill(0, at, Math.min(align(at, BLOCK_BYTES), memory.bytes.length));

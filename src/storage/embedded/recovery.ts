@@ -22,6 +22,7 @@ import {
   encodeSegmentHeader,
   FORMAT_VERSION,
   FRAME_MAGIC,
+  FrameFlag,
   frameCrc,
   frameLength,
   SALT_BYTES,
@@ -89,6 +90,8 @@ export class Recovery {
   private readonly damages: Damage[] = [];
   private quarantinedBytes = 0;
   private tornTailBytes = 0;
+  /** Loose frames were cut off: the log ends there. */
+  private cutLoose = false;
 
   constructor(disk: Disk, directory: string, contents: Contents, random: Random, faults: Faults) {
     this.disk = disk;
@@ -133,14 +136,16 @@ export class Recovery {
     }
     let tail: SegmentFile | null = null;
     let end = start;
-    for (const file of files) {
+    for (let i = 0; i < files.length; i++) {
+      const file = files[i]!;
       if (file.segment.end <= start) continue;
       const from = Math.max(start, file.segment.base + SEGMENT_DATA_START);
-      const reached = this.scan(file, from, end);
+      const reached = this.scan(files, i, from, end);
       if (reached > from || (start >= file.segment.base && start <= file.segment.end)) {
         tail = file;
         if (reached > end) end = reached;
       }
+      if (this.cutLoose) break;
     }
     this.replay.end();
     if (end < reach)
@@ -152,6 +157,8 @@ export class Recovery {
       .filter(({ segment }) => tail === null || segment.number > tail.segment.number)
       .map(({ segment }) => segment);
     if (!clean) for (const segment of ahead) this.renew(segment);
+    // A killed process may have left names that are not on the disk yet, and what is served from now on relies on them.
+    if (!clean) this.syncDirectory();
     const last = files[files.length - 1]?.segment;
     const checkpointNumbers = names.map(checkpointNumber);
     return {
@@ -213,15 +220,9 @@ export class Recovery {
   }
 
   /** Replays the frames of a segment from position `from` on. `previous` is where the last frame ended. Returns where the last valid one of this segment ends. */
-  private scan({ segment, path }: SegmentFile, from: number, previous: number): number {
-    const file = this.disk.open(path, 'read');
-    const offset = from - segment.base;
-    const bytes = new Uint8Array(Math.max(0, Math.min(file.size(), segment.end - segment.base) - offset));
-    try {
-      readFully(file, bytes, 0, bytes.length, offset);
-    } finally {
-      file.close();
-    }
+  private scan(files: readonly SegmentFile[], index: number, from: number, previous: number): number {
+    const { segment } = files[index]!;
+    const bytes = this.bytesOf(files[index]!, from);
     const view = new DataView(bytes.buffer);
     let end = from;
     let last = previous;
@@ -232,6 +233,12 @@ export class Recovery {
       const length = view.getUint32(next + 4, true);
       const before = view.getFloat64(next + 24, true);
       if (before > last && last > 0) {
+        if ((view.getUint32(next + 12, true) & FrameFlag.Loose) !== 0 && !this.syncedBehind(files, index, from, next)) {
+          // A power cut took an unsynced frame and left this one, which is unsynced as well, and so is all behind it: an unfinished tail.
+          this.cutLoose = true;
+          this.tornTailBytes += bytes.length - next;
+          return end;
+        }
         this.replay.damaged = true;
         // The part of the gap that lies in an earlier segment is that segment's end.
         const lost = Math.max(last, Math.min(before, position));
@@ -248,6 +255,36 @@ export class Recovery {
     }
     this.tornTailBytes += trailingBytes(bytes, end - from, segment, this.faults);
     return end;
+  }
+
+  /** Whether a frame from bytes[at] of a segment on was written after a sync. */
+  private syncedBehind(files: readonly SegmentFile[], index: number, from: number, at: number): boolean {
+    for (let i = index; i < files.length; i++) {
+      const { segment } = files[i]!;
+      const start = i === index ? from : segment.base + SEGMENT_DATA_START;
+      const bytes = this.bytesOf(files[i]!, start);
+      const view = new DataView(bytes.buffer);
+      for (let here = i === index ? at : 0; ; ) {
+        here = this.nextFrame(view, bytes, here, start, segment);
+        if (here < 0) break;
+        if ((view.getUint32(here + 12, true) & FrameFlag.Loose) === 0) return true;
+        here += view.getUint32(here + 4, true);
+      }
+    }
+    return false;
+  }
+
+  /** The bytes of a segment from a position on. */
+  private bytesOf({ segment, path }: SegmentFile, from: number): Uint8Array {
+    const file = this.disk.open(path, 'read');
+    try {
+      const offset = from - segment.base;
+      const bytes = new Uint8Array(Math.max(0, Math.min(file.size(), segment.end - segment.base) - offset));
+      readFully(file, bytes, 0, bytes.length, offset);
+      return bytes;
+    } finally {
+      file.close();
+    }
   }
 
   /** Offset in `bytes` of the first valid frame at or behind `at`; -1 when there is none. */

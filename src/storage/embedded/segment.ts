@@ -11,7 +11,8 @@
 //     0  magic u32
 //     4  length u32            header included, multiple of 8
 //     8  crc u32               of bytes [12, length), then of the segment's salt
-//    12  flags u32             StartsUnit: its first record begins a unit. EndsUnit: its last record ends one
+//    12  flags u32             StartsUnit: its first record begins a unit. EndsUnit: its last record ends one. Loose: neither it nor the frame before it was synced
+//                              when it was written, so that a power cut may have kept it and not the one before
 //    16  position f64          where it stands
 //    24  previousEnd f64       where the frame before it ended: a frame that is missing in between shows
 //    32  records …
@@ -33,6 +34,7 @@ export const FRAME_CRC_START = 12;
 export const FrameFlag = {
   StartsUnit: 1,
   EndsUnit: 2,
+  Loose: 4,
 } as const;
 
 export interface SegmentHeader {

@@ -22,7 +22,6 @@ export class Segment {
   deadAt = 0;
   /** The log has left it for good. */
   closed = false;
-  compacting = false;
   /** Offsets of frames, about EXTENT_BYTES apart: what is between two of them is read as one piece. */
   readonly extents: number[] = [];
 
@@ -64,6 +63,9 @@ export class Segments implements DeathWatch {
   /** Segments closed, dead and not freed. */
   deadCount = 0;
   deadBytes = 0;
+  /** How often a segment has become dead, and the unit that did it last. */
+  deaths = 0;
+  lastDeathUnit = 0;
   private readonly byNumber = new Map<number, Segment>();
   private last: Segment | null = null;
 
@@ -141,5 +143,7 @@ export class Segments implements DeathWatch {
     this.deadCount++;
     this.deadBytes += segment.end - segment.base;
     if (segment.deadAt === 0) segment.deadAt = this.unit;
+    this.deaths++;
+    this.lastDeathUnit = this.unit;
   }
 }

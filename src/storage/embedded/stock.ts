@@ -23,8 +23,9 @@ export interface SpaceLimits {
 
 /** Segments that stand ready behind the current one. */
 const AHEAD = 2;
-/** Dead ones kept to be recycled. */
-const KEPT = 1;
+/** Dead ones kept to be recycled, while the log grows and when it rests. Renaming one takes a millisecond, making one some fifty. */
+const KEPT = 8;
+const KEPT_AT_REST = 1;
 
 export class Stock implements SegmentSupply {
   full = false;
@@ -44,6 +45,7 @@ export class Stock implements SegmentSupply {
   private ballastBusy = false;
   private making = 0;
   private checking = false;
+  private newestChecked = -1;
 
   constructor(
     crew: Crew,
@@ -103,10 +105,15 @@ export class Stock implements SegmentSupply {
     this.retry();
   }
 
-  /** Looks how much space there is. */
+  /** Looks how much space there is; called every second or so. Lets go of spare segments when the log has not grown since. */
   check(): void {
     if (this.checking) return;
     this.checking = true;
+    const newest = this.nextNumber;
+    if (newest === this.newestChecked && this.dead.length > KEPT_AT_REST) {
+      this.crew.keep({ kind: 'remove', segments: this.dead.splice(KEPT_AT_REST) }, (result) => this.onResult(result));
+    }
+    this.newestChecked = newest;
     this.crew.keep({ kind: 'space' }, (result) => {
       this.checking = false;
       this.onResult(result);

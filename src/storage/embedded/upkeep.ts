@@ -26,6 +26,8 @@ export interface UpkeepParts {
   readonly onFailed: (error: Error) => void;
 }
 
+/** The youngest closed segments are left alone: what is in them is most likely about to be settled anyway. */
+const YOUNG_SEGMENTS = 2;
 /** Segments compacted at a time. */
 const VICTIMS_MAX = 8;
 
@@ -51,6 +53,7 @@ export class Upkeep {
   finished = false;
   private compaction: Compaction | null = null;
   private compactedAt = 0;
+  private deathsSeen = 0;
   /** A step of ours is appending: the end of its unit begins no other. */
   private stepping = false;
 
@@ -94,9 +97,17 @@ export class Upkeep {
   }
 
   private step(): void {
+    if (this.parts.log.failed !== null) return;
     if (this.dump !== null) this.stepCheckpoint();
     if (this.finishing) return;
-    if (this.parts.faults.freeBeforeCheckpoint) this.free();
+    const { deaths, lastDeathUnit } = this.parts.contents.segments;
+    if (
+      deaths !== this.deathsSeen &&
+      (lastDeathUnit <= this.parts.log.syncedUnit || this.parts.faults.freeBeforeCheckpoint)
+    ) {
+      this.deathsSeen = deaths;
+      this.free();
+    }
     if (this.dump === null && this.checkpointDue()) this.beginCheckpoint();
     if (this.compaction !== null) this.stepCompaction();
     else if (this.parts.log.end - this.compactedAt >= this.parts.contents.segments.stride / 4) this.beginCompaction();
@@ -134,7 +145,7 @@ export class Upkeep {
 
   private stepCheckpoint(): void {
     const { dump } = this;
-    if (dump === null || this.dumpBusy) return;
+    if (dump === null || this.dumpBusy || this.parts.log.failed !== null) return;
     const { log, faults } = this.parts;
     if (this.dumpUnit === 0) {
       const block = dump.step();
@@ -215,11 +226,12 @@ export class Upkeep {
   private beginCompaction(): void {
     const { contents, log, compactBelow, faults } = this.parts;
     this.compactedAt = log.end;
+    const newest = log.segment.base - YOUNG_SEGMENTS * contents.segments.stride;
     const victims = contents.segments
       .all()
       .filter(
         (segment) =>
-          segment.closed && segment.live > 0 && !segment.compacting && segment.live < segment.total * compactBelow,
+          segment.closed && segment.end <= newest && segment.live > 0 && segment.live < segment.total * compactBelow,
       )
       .sort((a, b) => a.live / a.total - b.live / b.total)
       .slice(0, VICTIMS_MAX);
@@ -232,12 +244,18 @@ export class Upkeep {
   private stepCompaction(): void {
     const { compaction } = this;
     // One slice, and the next one when what it wrote is written: publishers come in between.
-    if (compaction === null || this.stepping || !this.quiet || this.parts.log.pendingCount > 1) return;
+    if (
+      compaction === null ||
+      this.stepping ||
+      this.parts.log.failed !== null ||
+      !this.quiet ||
+      this.parts.log.pendingCount > 1
+    )
+      return;
     this.stepping = true;
     const more = compaction.step();
     if (compaction.done) {
       this.movedMessages += compaction.movedMessages;
-      for (const victim of compaction.victims) victim.compacting = false;
       this.compaction = null;
     }
     if (!this.parts.log.atUnitEnd) this.parts.endUnit();

@@ -81,15 +81,18 @@ export class Writer {
     const start = at - before;
     const end = start + align(before + length, BLOCK_BYTES);
     const position = order.offset - before;
-    if (order.sync && !this.unsynced && this.writeDirect(memory, start, end, position)) return;
+    // A frame that is synced proves that everything in front of it was: what was not yet goes first.
+    if (order.sync && this.unsynced) this.syncLoose();
+    if (order.sync && this.writeDirect(memory, start, end, position)) return;
     const file = this.bufferedFile();
     writeFully(file, memory, start, end, position);
-    if (order.sync) {
-      file.sync();
-      this.unsynced = false;
-    } else {
-      this.unsynced = !this.faults.forgetUnsynced;
-    }
+    if (order.sync) file.sync();
+    else this.unsynced = !this.faults.forgetUnsynced;
+  }
+
+  private syncLoose(): void {
+    this.buffered?.sync();
+    this.unsynced = false;
   }
 
   /** Returns false when the file system has no direct files. */
@@ -116,10 +119,7 @@ export class Writer {
 
   private enter(segment: number): void {
     // What the segment before holds must be safe before anything behind it is.
-    if (this.unsynced) {
-      this.buffered?.sync();
-      this.unsynced = false;
-    }
+    if (this.unsynced) this.syncLoose();
     this.close();
     this.segment = segment;
   }
