@@ -22,6 +22,8 @@ export interface UwsResponse {
   writeHeader(name: string, value: string): UwsResponse;
   end(body: string, closeConnection: boolean): UwsResponse;
   endWithoutBody(contentLength: number, closeConnection: boolean): UwsResponse;
+  /** A response without such a handler has to be complete when its request's handler returns. */
+  onAborted(handler: () => void): UwsResponse;
   upgrade(userData: object, key: string, protocol: string, extensions: string, context: object): void;
   /** 4 or 16 bytes. */
   getRemoteAddress(): ArrayBuffer;

@@ -7,7 +7,7 @@ import { STATUS_CODES } from 'node:http';
 import { createServer } from 'node:net';
 import { LimitedLog } from '../../src/io/limited-log.ts';
 import type { Logger } from '../../src/io/logger.ts';
-import { isLoopback } from '../../src/io/socket-transport.ts';
+import { isLoopback, nothing } from '../../src/io/socket-transport.ts';
 import { type ConnectionCount, ListenError, listenOn } from '../../src/io/tcp.ts';
 import type { Peer } from '../../src/io/transport.ts';
 import type { ListenerSpec, StreamListener } from '../../src/server/listener.ts';
@@ -149,6 +149,8 @@ function targetOf(request: UwsRequest): string {
 }
 
 function respond(response: UwsResponse, { status, headers, body }: HttpAnswer, withoutBody: boolean): void {
+  // Complete before this returns; but the answer to HEAD does not count as that, and the engine ends the process for it.
+  response.onAborted(nothing);
   response.writeStatus(`${status} ${STATUS_CODES[status] ?? ''}`);
   for (const [name, value] of Object.entries(headers)) if (name !== 'content-length') response.writeHeader(name, value);
   if (withoutBody) response.endWithoutBody(Number(headers['content-length'] ?? 0), true);

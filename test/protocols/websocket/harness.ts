@@ -1,7 +1,7 @@
 // A listener with HTTP and WebSocket in front of adapters made of a few lines, and a WebSocket client: real sockets, no broker.
 import { WebSocket } from 'ws';
 import type { Uws } from '../../../protocols/websocket/uws-api.ts';
-import { UwsListener } from '../../../protocols/websocket/uws-engine.ts';
+import { UwsListener, type UwsParts } from '../../../protocols/websocket/uws-engine.ts';
 import { WsEngine } from '../../../protocols/websocket/ws-engine.ts';
 import { Arena } from '../../../src/io/arena.ts';
 import { KeptLogger } from '../../../src/io/logger.ts';
@@ -67,6 +67,8 @@ export interface ServerOptions {
   readonly readMode?: ReadMode;
   readonly messageBytesMax?: number;
   readonly preAuthBytesMax?: number;
+  readonly connectionsMax?: number;
+  readonly port?: number;
   /** Serves the listener by this engine, HTTP only. */
   readonly uws?: Uws;
   readonly onAccept: (accepted: Accepted) => void;
@@ -76,7 +78,8 @@ export class TestServer {
   readonly logger = new KeptLogger();
   readonly clock: ManualClock;
   readonly environment: TransportEnvironment;
-  readonly connections = new ConnectionCount(100);
+  readonly connections: ConnectionCount;
+  readonly parts: UwsParts;
   readonly gate: Gate;
   readonly http: HttpAdapter;
   readonly engine: WsEngine;
@@ -97,7 +100,12 @@ export class TestServer {
     const { gate } = this;
     gate.add(new TinyAdapter('mqtt', MQTT_SUBPROTOCOLS, MQTT_MAGIC, options.onAccept));
     gate.add(new TinyAdapter('stomp', STOMP_SUBPROTOCOLS, STOMP_MAGIC, options.onAccept));
-    const parts = {
+    this.connections = new ConnectionCount(options.connectionsMax ?? 100);
+    const { connections } = this;
+    this.parts = {
+      connections,
+      handler: servePages,
+      logger,
       environment,
       gate,
       rules: { paths: ['/mqtt', '/stomp', '/ws'], origins: options.origins ?? ['same-host'] },
@@ -106,19 +114,23 @@ export class TestServer {
         preAuthBytesMax: options.preAuthBytesMax ?? 1024 * 1024 * 1024,
       },
     };
-    this.engine = new WsEngine(parts);
+    this.engine = new WsEngine(this.parts);
     this.http = new HttpAdapter({ gate, handler: servePages, upgrades: this.engine });
     gate.add(this.http);
     const { readMode, uws } = options;
-    const { connections } = this;
-    const spec = { name: 'test', host: '127.0.0.1', port: 0, accept: options.accept ?? ['mqtt', 'stomp', 'http'] };
+    const spec = {
+      name: 'test',
+      host: '127.0.0.1',
+      port: options.port ?? 0,
+      accept: options.accept ?? ['mqtt', 'stomp', 'http'],
+    };
     this.listener =
       uws === undefined
         ? new Listener(
             { environment, connections, gate, logger, ...(readMode === undefined ? {} : { readMode }) },
             spec,
           )
-        : new UwsListener(uws, { ...parts, connections, handler: servePages, logger }, spec);
+        : new UwsListener(uws, this.parts, spec);
   }
 
   async listen(): Promise<this> {
