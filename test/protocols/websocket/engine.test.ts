@@ -1,5 +1,5 @@
 // What both engines do with upgrades and messages, beyond carrying bytes (transport-suite.ts).
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { EngineError, WebSockets } from '../../../protocols/websocket/engine.ts';
 import { loadUws, type Uws } from '../../../protocols/websocket/uws-api.ts';
