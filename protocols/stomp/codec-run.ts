@@ -1,0 +1,164 @@
+// SEND frames as runs of the core: the codec of STOMP, and the forms of a run for subscribers of each version. A run's frames are SEND frames in a normal form, which is, behind its
+// first line, already what a MESSAGE consists of behind the headers that belong to one delivery:
+//
+//   ┌──────┬──────────────────────┬──────────────────────────────────┬─────────────────┬────┬──────┬─────┐
+//   │SEND\n│destination:/topic/a\n│ other headers, as they came, \n  │content-length:5\n│ \n │hello │ NUL │
+//   └──────┴──────────────────────┴──────────────────────────────────┴─────────────────┴────┴──────┴─────┘
+//          └ BODY_OF_FRAME: from here on copied into every MESSAGE of a subscriber whose version and notation fit the run's variant
+//
+// What the broker has taken out of the frame (receipt, transaction, expiration, …) is not in it, lines end in LF, content-length stands whenever there is a body. Headers in
+// which no version writes anything differently make a frame portable: it fits every version, and that is what nearly all frames are.
+import type { Message } from '../../src/core/message.ts';
+import { type Codec, type Run, type WireForm, wireSlot } from '../../src/core/run.ts';
+import { assert } from '../../src/lib/assert.ts';
+import { addressToDestination, destinationToAddress, type SendAddress, type StompDialect } from './addresses.ts';
+import { FrameScanner, Scan } from './decoder.ts';
+import { encodeHeaderBlock, messageTailBytes, writeMessageTail } from './encoder.ts';
+import { Version } from './frame.ts';
+import { Header } from './headers.ts';
+import { headersOfMessage, type Meaning, meaningOf, messageOf } from './mapping.ts';
+import { isTemporary } from './temporary.ts';
+
+/** Where the part of a normal frame starts that goes into a MESSAGE. */
+export const SEND_LINE = new TextEncoder().encode('SEND\n');
+export const SEND_LINE_BYTES = SEND_LINE.length;
+
+// A variant: which version wrote the headers (0: portable), in which notation the destination is, whether the message is to be retained.
+const VERSION_MASK = 3;
+export const DOTTED = 4;
+export const SLASHED = 8;
+const RETAIN = 16;
+
+/** notation: DOTTED, SLASHED, or 0 where both are the same. */
+export function variantOf(version: Version, portable: boolean, notation: number, retain: boolean): number {
+  return (portable ? 0 : version - Version.V1_0 + 1) | notation | (retain ? RETAIN : 0);
+}
+
+function versionOfVariant(variant: number): Version {
+  // A portable frame means the same in every version; only 1.0 would take spaces off.
+  const version = variant & VERSION_MASK;
+  return version === 0 ? Version.V1_2 : ((Version.V1_0 + version - 1) as Version);
+}
+
+/** Whether the frames of a STOMP run can be sent as they are. */
+function fits(variant: number, version: Version, slashes: boolean): boolean {
+  const from = variant & VERSION_MASK;
+  if (from !== 0 && from !== version - Version.V1_0 + 1) return false;
+  return (variant & (slashes ? DOTTED : SLASHED)) === 0;
+}
+
+/** Frames in runs are ours: whatever they are, they have passed the limits of the connection they came by. */
+const NO_LIMITS = {
+  frameBytesMax: Number.POSITIVE_INFINITY,
+  frameBytesSetting: '',
+  headersMax: Number.POSITIVE_INFINITY,
+  headerBytesMax: Number.POSITIVE_INFINITY,
+  bodyBytesMax: Number.POSITIVE_INFINITY,
+};
+
+const ANY_DESTINATION: StompDialect = { greaterIsMany: false, levelsMax: Number.POSITIVE_INFINITY };
+
+/** The address in a normal frame: temporary destinations have been replaced by what they stand for. */
+function addressIn(scanner: FrameScanner): SendAddress {
+  const address = destinationToAddress(scanner.headers.string(Header.destination)!, ANY_DESTINATION);
+  assert(!isTemporary(address), 'A run has no temporary destination.');
+  return address;
+}
+
+class StompCodec implements Codec {
+  readonly id = 2;
+  readonly name = 'stomp';
+  private readonly scanner = new FrameScanner(NO_LIMITS);
+  private meaning: Meaning | null = null;
+  /** What `meaning` was made of: the same headers in the same variant mean the same. */
+  private generation = -1;
+
+  message(run: Run, index: number): Message {
+    const { scanner } = this;
+    scanFrame(scanner, run, index);
+    if (this.meaning === null || scanner.headers.generation !== this.generation) {
+      this.generation = scanner.headers.generation;
+      this.meaning = meaningOf(scanner.headers, addressIn(scanner));
+    }
+    return messageOf(this.meaning, run, run.bytes.subarray(scanner.bodyStart, scanner.bodyEnd), isRetain(run));
+  }
+}
+
+export const STOMP_CODEC: Codec = new StompCodec();
+
+/** The publisher asked for the message to be retained. */
+export function isRetain(run: Run): boolean {
+  return run.codec === STOMP_CODEC ? (run.variant & RETAIN) !== 0 : run.message(0).retain;
+}
+
+function scanFrame(scanner: FrameScanner, run: Run, index: number): void {
+  scanner.version = versionOfVariant(run.variant);
+  const found = scanner.scan(run.bytes, run.frameStart(index), run.frameEnd(index));
+  assert(found === Scan.FRAME, 'A run of STOMP holds whole frames.');
+}
+
+// Forms.
+
+const SLOTS = [0, 1, 2, 3, 4, 5].map(() => wireSlot());
+const transcoder = new FrameScanner(NO_LIMITS);
+
+/**
+ * The run's frames in normal form for subscribers of this version that write destinations with slashes or dots: the run itself where it fits, otherwise made once.
+ */
+export function formFor(run: Run, version: Version, slashes: boolean): WireForm {
+  if (run.codec === STOMP_CODEC && fits(run.variant, version, slashes)) return run;
+  const slot = SLOTS[(version - Version.V1_0) * 2 + (slashes ? 1 : 0)]!;
+  const made = run.wire[slot];
+  if (made !== undefined && made !== null) return made;
+  const form = run.codec === STOMP_CODEC ? transcode(run, version, slashes) : encode(run, version, slashes);
+  run.setWire(slot, form);
+  return form;
+}
+
+/** From another version of STOMP, or the other notation. */
+function transcode(run: Run, version: Version, slashes: boolean): WireForm {
+  const frames: Uint8Array[] = [];
+  let block: Uint8Array | null = null;
+  let generation = -1;
+  for (let i = 0; i < run.count; i++) {
+    scanFrame(transcoder, run, i);
+    const { headers } = transcoder;
+    if (block === null || headers.generation !== generation) {
+      generation = headers.generation;
+      const lines = ['destination', addressToDestination(addressIn(transcoder), slashes)];
+      for (let h = 0; h < headers.count; h++) {
+        const number = headers.numberAt(h);
+        if (number !== Header.destination && number !== Header['content-length'])
+          lines.push(headers.nameAt(h), headers.valueAt(h));
+      }
+      block = encodeHeaderBlock(lines, version);
+    }
+    frames.push(normalFrame(block, run.bytes, transcoder.bodyStart, transcoder.bodyEnd));
+  }
+  return joined(frames);
+}
+
+/** From another protocol. */
+function encode(run: Run, version: Version, slashes: boolean): WireForm {
+  const frames: Uint8Array[] = [];
+  for (let i = 0; i < run.count; i++) {
+    const message = run.message(i);
+    const block = encodeHeaderBlock(headersOfMessage(message, slashes), version);
+    frames.push(normalFrame(block, message.payload, 0, message.payload.length));
+  }
+  return joined(frames);
+}
+
+function normalFrame(block: Uint8Array, body: Uint8Array, bodyStart: number, bodyEnd: number): Uint8Array {
+  const frame = Buffer.allocUnsafe(SEND_LINE_BYTES + messageTailBytes(block.length, bodyEnd - bodyStart));
+  frame.set(SEND_LINE);
+  writeMessageTail(frame, SEND_LINE_BYTES, block, body, bodyStart, bodyEnd);
+  return frame;
+}
+
+function joined(frames: readonly Uint8Array[]): WireForm {
+  if (frames.length === 1) return { bytes: frames[0]!, start: 0, end: frames[0]!.length, offsets: null };
+  const offsets = new Uint32Array(frames.length + 1);
+  for (let i = 0; i < frames.length; i++) offsets[i + 1] = offsets[i]! + frames[i]!.length;
+  return { bytes: Buffer.concat(frames), start: 0, end: offsets[frames.length]!, offsets };
+}

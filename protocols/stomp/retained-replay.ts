@@ -1,0 +1,99 @@
+// Retained messages on their way to a new subscription: walked in slices, so that a million of them neither stall the other clients nor fill this one's output.
+import { Action } from '../../src/core/authorizer.ts';
+import { deliveryOptions } from '../../src/core/delivery.ts';
+import type { RetainedEntry, RetainedWalk } from '../../src/core/retained.ts';
+import { formFor } from './codec-run.ts';
+import type { Connection } from './connection.ts';
+import { expirationLine } from './direct.ts';
+import { appendMessages } from './message-writer.ts';
+import { RETAINED_LINE } from './queue-consumer.ts';
+import type { Subscription } from './subscriptions.ts';
+
+/** Entries looked at in one go: about a millisecond. */
+const SLICE = 256;
+/** More unsent bytes than this, and the rest waits for the next turn. */
+const OUTPUT_BYTES_MAX = 256 * 1024;
+/** More messages waiting in the subscription's queue than this, and the rest waits. */
+const QUEUED_MAX = 1024;
+/** For messages that go through a queue: they are shown as retained when they come out. */
+const RETAINED = deliveryOptions(2, true, null);
+
+interface Item {
+  readonly walk: RetainedWalk;
+  readonly subscription: Subscription;
+}
+
+export class RetainedReplay {
+  private readonly connection: Connection;
+  private readonly items: Item[] = [];
+  private readonly slice: RetainedEntry[] = [];
+  private scheduled = false;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  add(walk: RetainedWalk, subscription: Subscription): void {
+    this.items.push({ walk, subscription });
+    this.schedule();
+  }
+
+  stop(): void {
+    this.items.length = 0;
+  }
+
+  /** Goes on as far as the client can take it. */
+  go(): void {
+    const { connection } = this;
+    const { output } = connection;
+    while (this.items.length > 0) {
+      const { walk, subscription } = this.items[0]!;
+      if (subscription.ended) {
+        this.items.shift();
+        continue;
+      }
+      // What waits in the queue goes on when the client settles, or when a full output drains: the connection calls again then.
+      if ((subscription.queue?.readyCount ?? 0) > QUEUED_MAX || output.congested) return;
+      if (output.unsentBytes > OUTPUT_BYTES_MAX) {
+        this.schedule();
+        return;
+      }
+      this.slice.length = 0;
+      const done = walk.next(SLICE, this.slice, connection.nowMs);
+      for (const entry of this.slice) this.deliver(entry, subscription);
+      if (done) this.items.shift();
+      if (this.items.length > 0) {
+        this.schedule();
+        return;
+      }
+    }
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.connection.adapter.nextTurn(() => {
+      this.scheduled = false;
+      this.go();
+    });
+  }
+
+  private deliver({ path, run }: RetainedEntry, { queue, deliveryClass }: Subscription): void {
+    const { connection } = this;
+    const { adapter, principal, vhost, clientId } = connection;
+    if (principal!.policy !== null) {
+      const resource = { vhost: vhost.name, kind: 'topic', name: path, key: path } as const;
+      if (!adapter.broker.authorizer.allows(principal!, clientId, Action.Subscribe, resource)) return;
+    }
+    if (queue !== null) {
+      queue.deliver(run, RETAINED, 0, false);
+      return;
+    }
+    const { head } = deliveryClass!;
+    const extra =
+      run.expiresAtMs === 0 ? RETAINED_LINE : Buffer.concat([expirationLine(run, connection.nowMs), RETAINED_LINE]);
+    const form = formFor(run, head.version, head.slashes);
+    appendMessages(connection.output, head, form, true, 0, 1, adapter.direct.nextNumber++, extra);
+    connection.counters.messagesDelivered++;
+  }
+}

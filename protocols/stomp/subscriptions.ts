@@ -1,0 +1,365 @@
+// SUBSCRIBE and UNSUBSCRIBE. A subscription is direct (a topic with ack:auto: nothing is kept for it) or reads a queue; which, is decided here, once.
+import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
+import { Action } from '../../src/core/authorizer.ts';
+import { type Binding, NO_ARGUMENTS, type SubscriptionOptions } from '../../src/core/binding.ts';
+import { BrokerError } from '../../src/core/errors.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import { addressResource, queueResource } from '../../src/core/resource.ts';
+import { type SubscribeAddress, subscriptionToAddress, type TempAddress } from './addresses.ts';
+import type { Connection } from './connection.ts';
+import type { FrameScanner } from './decoder.ts';
+import { type StompClass, StompTarget, StompTopicSubscriber } from './direct.ts';
+import { stompError } from './errors.ts';
+import { Version } from './frame.ts';
+import type { HeaderIndex } from './header-index.ts';
+import { Header, type HeaderName } from './headers.ts';
+import { bindingArguments, queueArguments } from './mapping.ts';
+import { MessageHead } from './message-writer.ts';
+import { StompConsumer } from './queue-consumer.ts';
+import { answer } from './receipts.ts';
+import { RetainedReplay } from './retained-replay.ts';
+import { boundQueue, dropUnusedShare, namedQueue, type QueueWish } from './subscription-queue.ts';
+import { isTemporary } from './temporary.ts';
+import { Unsettled } from './unsettled.ts';
+
+export const AckMode = { Auto: 0, Client: 1, ClientIndividual: 2 } as const;
+export type AckMode = (typeof AckMode)[keyof typeof AckMode];
+
+const ACK_MODES: Readonly<Record<string, AckMode>> = {
+  auto: AckMode.Auto,
+  client: AckMode.Client,
+  'client-individual': AckMode.ClientIndividual,
+};
+
+/** Of a binding to a direct subscriber: it takes what comes. */
+const AT_MOST_ONCE: SubscriptionOptions = Object.freeze({
+  guarantee: 0,
+  noLocal: false,
+  retainAsPublished: false,
+  subscriptionIdentifier: 0,
+});
+
+export class Subscription {
+  /** By which the client speaks of it; null in STOMP 1.0 without an id. */
+  readonly id: string | null;
+  /** Key among the connection's subscriptions. */
+  readonly key: string;
+  /** Its number on the connection, never used again: part of the ids of its messages. */
+  readonly place: number;
+  readonly ackMode: AckMode;
+  /** Null for ack:auto. */
+  readonly unsettled: Unsettled | null;
+  ended = false;
+  /** An ACK has made room: the queue is to be asked for more. */
+  pumpWanted = false;
+
+  // One of the two.
+  binding: Binding | null = null;
+  deliveryClass: StompClass | null = null;
+
+  queue: Queue | null = null;
+  consumer: StompConsumer | null = null;
+  /** The queue is a share group's. */
+  shared = false;
+  /** The queue outlives the connection, until UNSUBSCRIBE says durable:true. */
+  durable = false;
+
+  constructor(id: string | null, key: string, place: number, ackMode: AckMode) {
+    this.id = id;
+    this.key = key;
+    this.place = place;
+    this.ackMode = ackMode;
+    this.unsettled = ackMode === AckMode.Auto ? null : new Unsettled();
+  }
+}
+
+/** The key of a subscription: its id, or in STOMP 1.0 its destination when it has none. */
+function keyOf(connection: Connection, id: string | null, destination: string | null, command: string): string {
+  if (id !== null) return `id:${id}`;
+  // STOMP 1.1 "SUBSCRIBE": the id is required.
+  if (connection.version !== Version.V1_0) throw stompError('header-missing', `${command} without the header id`);
+  if (destination === null) throw stompError('header-missing', `${command} without the header id or destination`);
+  return `destination:${destination}`;
+}
+
+/** What a SUBSCRIBE frame says. */
+interface Subscribe {
+  readonly id: string | null;
+  readonly key: string;
+  readonly destination: string;
+  readonly address: SubscribeAddress | TempAddress;
+  readonly ackMode: AckMode;
+  readonly wish: QueueWish;
+  readonly prefetch: number;
+  /** 0: retained messages come; 1: only to a subscription that is new; 2: never. As in MQTT 5. */
+  readonly retainHandling: number;
+}
+
+export function onSubscribe(connection: Connection, { headers }: FrameScanner): void {
+  const asked = readSubscribe(connection, headers);
+  const { address, wish, prefetch } = asked;
+  checkSubscribe(connection, asked);
+  const subscription = new Subscription(asked.id, asked.key, connection.nextPlace++, asked.ackMode);
+  if (isTemporary(address)) subscribeTemporary(connection, subscription, address, asked);
+  else if (address.kind === 'binding') subscribePattern(connection, subscription, address, asked, headers);
+  else {
+    const queue = namedQueue(connection, address.queue, address.declare, wish);
+    attachQueue(connection, subscription, queue, prefetch, wish.exclusive, false);
+  }
+  answer(connection, connection.adapter.broker.log.position);
+}
+
+const NOT_OFFERED: readonly HeaderName[] = ['selector', 'browser'];
+
+function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe {
+  const destination = headers.string(Header.destination);
+  if (destination === null) throw stompError('header-missing', 'SUBSCRIBE without the header destination');
+  const id = headers.string(Header.id);
+  const key = keyOf(connection, id, destination, 'SUBSCRIBE');
+  for (const name of NOT_OFFERED) {
+    // To leave it out would deliver what the client does not want, or take from others what it only wants to look at.
+    if (headers.has(Header[name]))
+      throw stompError('header-not-allowed', `SUBSCRIBE with ${name}, which is not offered`);
+  }
+  const ack = headers.string(Header.ack) ?? 'auto';
+  if (!Object.hasOwn(ACK_MODES, ack)) {
+    const found = JSON.stringify(ack.slice(0, 50));
+    throw stompError('header-value-invalid', `ack is auto, client or client-individual, not ${found}`);
+  }
+  return {
+    id,
+    key,
+    destination,
+    address: addressOf(connection, destination),
+    ackMode: ACK_MODES[ack]!,
+    wish: {
+      id,
+      durable: flag(headers, Header.durable),
+      autoDelete: flag(headers, Header['auto-delete']),
+      exclusive: flag(headers, Header.exclusive) ?? false,
+      name: headers.string(Header['x-queue-name']),
+      group: headers.string(Header['x-share-group']),
+      args: queueArguments(headers),
+    },
+    prefetch: headers.int(Header['prefetch-count'], connection.adapter.options.prefetchDefault),
+    retainHandling: headers.int(Header['x-retain-handling'], 0),
+  };
+}
+
+function flag(headers: HeaderIndex, number: number): boolean | null {
+  if (headers.is(number, 'true')) return true;
+  return headers.has(number) ? false : null;
+}
+
+function addressOf(connection: Connection, destination: string): SubscribeAddress | TempAddress {
+  try {
+    return subscriptionToAddress(destination, connection.adapter.dialect);
+  } catch (error) {
+    if (!(error instanceof BrokerError) || error.code !== 'invalid-argument') throw error;
+    throw stompError('destination-invalid', error.message);
+  }
+}
+
+/** Throws when the subscription may not be. */
+function checkSubscribe(connection: Connection, { key, id, destination, address }: Subscribe): void {
+  const { subscriptions, adapter } = connection;
+  const { subscriptionsMax } = adapter.options;
+  if (address.kind === 'temp-queue') endAutomatic(connection, address.name);
+  if (subscriptions.has(key)) {
+    throw stompError('subscription-exists', `there is a subscription ${JSON.stringify(id ?? destination)} already`);
+  }
+  if (subscriptions.size >= subscriptionsMax) {
+    throw stompError('session-limit-exceeded', `more than ${subscriptionsMax} subscriptions of one connection`);
+  }
+  const problem = readProblem(connection, address);
+  if (problem === null) return;
+  adapter.broker.counters.refusedUnauthorized++;
+  throw new BrokerError('access-refused', problem);
+}
+
+/** Queues and topics that belong to somebody, whatever the permissions say. */
+const SHARE_QUEUES = '$share/';
+const REPLY_TOPICS = '$reply/';
+
+/** Why the user may not read there; null when it may. What is the connection's own, it may. */
+function readProblem(
+  { adapter, principal, vhost, clientId }: Connection,
+  address: SubscribeAddress | TempAddress,
+): string | null {
+  if (isTemporary(address)) return null;
+  if (address.kind === 'binding') {
+    if (address.exchange === TOPIC_EXCHANGE && address.pattern.startsWith(REPLY_TOPICS)) {
+      return `topics under ${REPLY_TOPICS} are for replies to one client`;
+    }
+  } else if (address.queue.startsWith(SHARE_QUEUES)) return `queues under ${SHARE_QUEUES} belong to share groups`;
+  if (principal!.policy === null) return null;
+  const resource =
+    address.kind === 'binding'
+      ? addressResource(vhost.name, address.exchange, address.pattern)
+      : queueResource(vhost.name, address.queue);
+  if (adapter.broker.authorizer.allows(principal!, clientId, Action.Subscribe, resource)) return null;
+  return `${principal!.name} may not subscribe to ${resource.kind} ${JSON.stringify(resource.name)}`;
+}
+
+function subscribePattern(
+  connection: Connection,
+  subscription: Subscription,
+  { exchange, pattern, slashes }: SubscribeAddress & { readonly kind: 'binding' },
+  { ackMode, wish, prefetch, retainHandling }: Subscribe,
+  headers: HeaderIndex,
+): void {
+  const isHeaders = connection.vhost.exchanges.get(exchange)?.spec.type === 'headers';
+  const args = isHeaders ? bindingArguments(headers) : NO_ARGUMENTS;
+  let isNew = true;
+  if (isDirect(ackMode, wish)) attachDirect(connection, subscription, exchange, pattern, args, slashes, false);
+  else {
+    const { queue, existed } = boundQueue(connection, exchange, pattern, args, wish);
+    isNew = !existed;
+    subscription.shared = wish.group !== null;
+    subscription.durable = wish.durable === true;
+    attachQueue(connection, subscription, queue, prefetch, wish.exclusive, slashes);
+  }
+  const wantsRetained = retainHandling === 0 || (retainHandling === 1 && isNew);
+  if (exchange !== TOPIC_EXCHANGE || wish.group !== null || !wantsRetained) return;
+  const { retained } = connection.vhost;
+  if (retained.count === 0) return;
+  connection.replay ??= new RetainedReplay(connection);
+  connection.replay.add(retained.walk(pattern), subscription);
+}
+
+function subscribeTemporary(
+  connection: Connection,
+  subscription: Subscription,
+  address: TempAddress,
+  { ackMode, wish, prefetch }: Subscribe,
+): void {
+  const { temporary } = connection;
+  if (address.kind === 'temp-queue') {
+    attachQueue(connection, subscription, temporary.queue(address.name), prefetch, wish.exclusive, false);
+    return;
+  }
+  const pattern = temporary.topicPath(address.name);
+  if (isDirect(ackMode, wish))
+    attachDirect(connection, subscription, TOPIC_EXCHANGE, pattern, NO_ARGUMENTS, false, true);
+  else {
+    const { queue } = boundQueue(connection, TOPIC_EXCHANGE, pattern, NO_ARGUMENTS, wish);
+    attachQueue(connection, subscription, queue, prefetch, wish.exclusive, false);
+  }
+}
+
+/** Nothing is to be kept for it: at most once, past all queues. */
+function isDirect(ackMode: AckMode, wish: QueueWish): boolean {
+  return (
+    ackMode === AckMode.Auto &&
+    wish.durable !== true &&
+    !wish.exclusive &&
+    wish.name === null &&
+    wish.group === null &&
+    wish.args.size === 0
+  );
+}
+
+function attachDirect(
+  connection: Connection,
+  subscription: Subscription,
+  exchange: string,
+  pattern: string,
+  args: ReadonlyMap<string, string>,
+  slashes: boolean,
+  own: boolean,
+): void {
+  const { adapter, vhost, principal, clientId } = connection;
+  const deliveryClass = adapter.classes.acquire(connection.version, slashes, subscription.id);
+  const target = new StompTarget(deliveryClass, connection);
+  const subscriber = new StompTopicSubscriber(target, vhost.name, principal!, clientId, adapter.broker.authorizer, own);
+  try {
+    subscription.binding = vhost.bind(exchange, subscriber, pattern, args, AT_MOST_ONCE);
+  } catch (error) {
+    adapter.classes.release(deliveryClass);
+    throw error;
+  }
+  subscription.deliveryClass = deliveryClass;
+  connection.add(subscription);
+}
+
+function attachQueue(
+  connection: Connection,
+  subscription: Subscription,
+  queue: Queue,
+  prefetch: number,
+  exclusive: boolean,
+  slashes: boolean,
+): void {
+  if (!queue.mayAttach(exclusive)) {
+    throw new BrokerError(
+      'resource-locked',
+      `queue ${JSON.stringify(queue.name)} has ${exclusive ? 'another' : 'an exclusive'} consumer`,
+    );
+  }
+  const { version, sessionName } = connection;
+  const name = `${subscription.place}-`;
+  const ack = version === Version.V1_2 && subscription.unsettled !== null ? name : null;
+  const head = new MessageHead(version, slashes, subscription.id, `${sessionName}-${name}`, ack);
+  const consumer = new StompConsumer(
+    connection,
+    subscription,
+    head,
+    prefetch === 0 ? Number.POSITIVE_INFINITY : prefetch,
+  );
+  subscription.queue = queue;
+  subscription.consumer = consumer;
+  connection.add(subscription);
+  consumer.refreshCredit();
+  queue.attach(consumer, exclusive);
+}
+
+// The subscription to a temporary queue that begins with the first message which names it in reply-to; its id is the destination.
+
+function automaticKey(name: string): string {
+  return `id:/temp-queue/${name}`;
+}
+
+export function subscribeToReplies(connection: Connection, name: string): void {
+  const key = automaticKey(name);
+  const queue = connection.temporary.queue(name);
+  if (queue.consumerCount > 0 || connection.subscriptions.has(key)) return;
+  const subscription = new Subscription(`/temp-queue/${name}`, key, connection.nextPlace++, AckMode.Auto);
+  attachQueue(connection, subscription, queue, 0, false, false);
+}
+
+function endAutomatic(connection: Connection, name: string): void {
+  const automatic = connection.subscriptions.get(automaticKey(name));
+  if (automatic !== undefined) endSubscription(connection, automatic);
+}
+
+export function onUnsubscribe(connection: Connection, { headers }: FrameScanner): void {
+  const id = headers.string(Header.id);
+  const destination = headers.string(Header.destination);
+  const key = keyOf(connection, id, destination, 'UNSUBSCRIBE');
+  const subscription = connection.subscriptions.get(key);
+  if (subscription === undefined) {
+    throw stompError('subscription-unknown', `there is no subscription ${JSON.stringify(id ?? destination)}`);
+  }
+  const { queue } = subscription;
+  endSubscription(connection, subscription);
+  if (subscription.durable && queue !== null && headers.is(Header.durable, 'true')) connection.vhost.deleteQueue(queue);
+  answer(connection, connection.adapter.broker.log.position);
+}
+
+/** Ends it; what is not settled goes back to its queue, for others. */
+export function endSubscription(connection: Connection, subscription: Subscription): void {
+  if (subscription.ended) return;
+  const { vhost, adapter } = connection;
+  subscription.ended = true;
+  connection.remove(subscription);
+  if (subscription.binding !== null) {
+    vhost.unbind(subscription.binding);
+    adapter.classes.release(subscription.deliveryClass!);
+  }
+  const { queue, consumer } = subscription;
+  if (queue === null || consumer === null) return;
+  consumer.credit.available = 0;
+  subscription.unsettled?.clear();
+  queue.detach(consumer);
+  if (subscription.shared) dropUnusedShare(vhost, queue);
+}
