@@ -1,12 +1,16 @@
 // PUBACK, PUBREC, PUBREL, PUBCOMP in both directions, and the answers that wait for the log. Functions over a connection: they keep nothing themselves.
 import { Outcome } from '../../src/core/consumer.ts';
 import type { BrokerError } from '../../src/core/errors.ts';
+import type { Queue } from '../../src/core/queue.ts';
 import type { Run } from '../../src/core/run.ts';
 import type { Connection } from './connection.ts';
+import { SHARE_PREFIX } from './held-filters.ts';
 import { InflightState } from './inflight-window.ts';
 import { type Packet, type Pubcomp, type Pubrec, type Pubrel, pubrel } from './packet.ts';
 import { PacketType } from './packet-type.ts';
+import { PendingPublish, sendFitting } from './queue-consumer.ts';
 import { FAILURE_MIN, ReasonCode } from './reason-codes.ts';
+import { RETRY_AFTER_MS_MAX } from './retries.ts';
 
 /** An answer packed into a number for the confirm ring: packet type, reason code, identifier. */
 function pack(type: number, reason: number, id: number): number {
@@ -34,15 +38,24 @@ export function answer(connection: Connection, type: number, id: number, reason:
     return;
   }
   confirms.add(Math.max(position, confirms.lastPosition), pack(type, reason, id), null);
+  if (type === PacketType.PUBACK) connection.pubacksPending++;
   adapter.broker.awaitDurable(connection);
 }
 
 /** The same for many identifiers with one reason. */
-export function answerMany(connection: Connection, type: number, ids: Uint16Array, count: number, reason: number, position: number): void {
+export function answerMany(
+  connection: Connection,
+  type: number,
+  ids: Uint16Array,
+  count: number,
+  reason: number,
+  position: number,
+): void {
   const { confirms, adapter } = connection;
   if (!confirms.empty || position > adapter.broker.log.durablePosition) {
     const waitFor = Math.max(position, confirms.lastPosition);
     for (let i = 0; i < count; i++) confirms.add(waitFor, pack(type, reason, ids[i]!), null);
+    if (type === PacketType.PUBACK) connection.pubacksPending += count;
     adapter.broker.awaitDurable(connection);
     return;
   }
@@ -76,10 +89,24 @@ export function answerPacket(connection: Connection, packet: Packet, position: n
   adapter.broker.awaitDurable(connection);
 }
 
+/** A PUBLISH that must not leave before the log is durable up to position. */
+export function sendWhenDurable(connection: Connection, pending: PendingPublish, position: number): void {
+  const { confirms, adapter } = connection;
+  confirms.add(Math.max(position, confirms.lastPosition), 0, pending);
+  adapter.broker.awaitDurable(connection);
+}
+
 /** The log has caught up with an answer. */
 export function writeConfirm(connection: Connection, what: number, extra: object | null): void {
-  if (extra !== null) connection.send(extra as Packet);
-  else writeAnswer(connection, what >>> 24, (what >>> 16) & 0xff, what & 0xffff);
+  if (extra === null) {
+    const type = what >>> 24;
+    if (type === PacketType.PUBACK) connection.pubacksPending--;
+    writeAnswer(connection, type, (what >>> 16) & 0xff, what & 0xffff);
+  } else if (!(extra instanceof PendingPublish)) connection.send(extra as Packet);
+  // Its subscription may have ended meanwhile, and the message gone back to its queue.
+  else if (connection.client!.window.stateOf(extra.packetId) === InflightState.AwaitPubrec) {
+    sendFitting(connection, extra.frame, extra.packetId);
+  }
 }
 
 function writeAnswer(connection: Connection, type: number, reason: number, id: number): void {
@@ -95,23 +122,42 @@ function writeAnswer(connection: Connection, type: number, reason: number, id: n
 }
 
 /** The client has taken a QoS 1 message, or (MQTT 5) refused it. */
-export function onPuback(connection: Connection, id: number, reason: number, userProperties: readonly string[] | null = null): void {
+export function onPuback(
+  connection: Connection,
+  id: number,
+  reason: number,
+  userProperties: readonly string[] | null = null,
+): void {
   const { window } = connection.client!;
   if (window.stateOf(id) !== InflightState.AwaitPuback) return;
-  const queue = window.queueOf(id);
+  const queue = window.queueOf(id)!;
   const tag = window.tagOf(id);
   window.remove(id);
   connection.giveCredit();
-  queue.settle(tag, reason < FAILURE_MIN ? Outcome.Accepted : refusal(connection, queue.name, userProperties));
+  if (reason < FAILURE_MIN) queue.settle(tag, Outcome.Accepted);
+  else refuse(connection, queue, tag, userProperties);
 }
 
-/** On a named queue a refused message may be asked back with x-requeue; everywhere else a refusal is final [MQTT-4.8.2-6]. */
-function refusal(connection: Connection, queue: string, userProperties: readonly string[] | null): Outcome {
-  if (userProperties === null || !connection.vhost.queues.has(queue)) return Outcome.Rejected;
-  for (let i = 0; i + 1 < userProperties.length; i += 2) {
-    if (userProperties[i] === 'x-requeue' && userProperties[i + 1] === 'true') return Outcome.Requeued;
+/**
+ * A refusal is final: the message is not sent again, to anybody [MQTT-4.4.0-2] [MQTT-4.8.2-6]. Only those of named queues may be asked back, with x-requeue=true at once or with
+ * x-retry-after=<ms> later.
+ */
+function refuse(connection: Connection, queue: Queue, tag: number, userProperties: readonly string[] | null): void {
+  const { adapter, vhost } = connection;
+  if (userProperties !== null && vhost.queues.get(queue.name) === queue && !queue.name.startsWith(SHARE_PREFIX)) {
+    for (let i = 0; i + 1 < userProperties.length; i += 2) {
+      const value = userProperties[i + 1]!;
+      if (userProperties[i] === 'x-requeue' && value === 'true') {
+        queue.settle(tag, Outcome.Requeued);
+        return;
+      }
+      if (userProperties[i] === 'x-retry-after' && /^\d{1,12}$/.test(value)) {
+        adapter.retries.add(queue, tag, adapter.broker.nowMs + Math.min(Number(value), RETRY_AFTER_MS_MAX));
+        return;
+      }
+    }
   }
-  return Outcome.Rejected;
+  queue.settle(tag, Outcome.Rejected);
 }
 
 export function onPubrec(connection: Connection, packet: Pubrec): void {
@@ -125,23 +171,25 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
   }
   if (state !== InflightState.AwaitPubrec) {
     if (connection.wire === 5 && packet.reasonCode >= FAILURE_MIN) return;
-    // [MQTT-4.3.3-7]: an identifier that is not known is answered all the same, so that the client can let go of it.
+    // An identifier that is not known is answered all the same, so that the client can let go of it (MQTT 5.0 section 4.3.3, figure).
     connection.send(pubrel(id, connection.wire === 5 ? ReasonCode.PACKET_IDENTIFIER_NOT_FOUND : 0));
     return;
   }
-  const queue = window.queueOf(id);
+  const queue = window.queueOf(id)!;
   const tag = window.tagOf(id);
+  const { stored } = connection.adapter;
+  const { session } = connection.client!;
+  stored.removeSent(session, id);
   if (packet.reasonCode >= FAILURE_MIN) {
     window.remove(id);
     connection.giveCredit();
-    queue.settle(tag, refusal(connection, queue.name, packet.properties.userProperties));
+    refuse(connection, queue, tag, packet.properties.userProperties);
     return;
   }
-  // The client owns the message now; the identifier stays taken until PUBCOMP.
+  // The client owns the message now; the identifier stays taken until PUBCOMP [MQTT-4.3.3-4] [MQTT-4.3.3-6].
   window.setState(id, InflightState.AwaitPubcomp);
   queue.settle(tag, Outcome.Accepted);
-  const position = connection.adapter.storeReleased(connection.client!, id, true);
-  answer(connection, PacketType.PUBREL, id, 0, position);
+  answer(connection, PacketType.PUBREL, id, 0, stored.putReleased(session, id));
 }
 
 export function onPubcomp(connection: Connection, packet: Pubcomp): void {
@@ -149,13 +197,14 @@ export function onPubcomp(connection: Connection, packet: Pubcomp): void {
   if (window.stateOf(packet.packetId) !== InflightState.AwaitPubcomp) return;
   window.remove(packet.packetId);
   connection.giveCredit();
-  connection.adapter.storeReleased(connection.client!, packet.packetId, false);
+  connection.adapter.stored.removeReleased(connection.client!.session, packet.packetId);
 }
 
 export function onPubrel(connection: Connection, packet: Pubrel): void {
   const client = connection.client!;
   const known = client.received?.remove(packet.packetId) === true;
-  const position = known ? connection.adapter.storeReceived(client, packet.packetId, false) : 0;
+  if (known && connection.qos2Pending > 0) connection.qos2Pending--;
+  const position = known ? connection.adapter.stored.removeReceived(client.session, packet.packetId) : 0;
   const reason = known || connection.wire === 4 ? 0 : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND;
   // [MQTT-4.3.3-11]
   answer(connection, PacketType.PUBCOMP, packet.packetId, reason, position);
@@ -177,4 +226,3 @@ export function reasonOfBrokerError(error: BrokerError): number {
       return ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR;
   }
 }
-

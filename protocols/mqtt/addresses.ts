@@ -67,6 +67,14 @@ const SYS_IS_OURS = 'topics under $SYS are published by the broker';
 const IN_QUEUE_NAME = /[%+#\p{Cc}]/gu;
 const IN_LEVEL = /[/%+#\p{Cc}]/gu;
 
+/** Topics to which a client gets its replies: `$reply/<client id>/…` (Response Information). */
+export const REPLY_PREFIX = '$reply/';
+
+/** Where the replies to a client go, with the slash at the end. A client id is one level, whatever it consists of. */
+export function replyPrefix(clientId: string): string {
+  return `${REPLY_PREFIX}${percentEncode(clientId, IN_LEVEL)}/`;
+}
+
 /** Throws BrokerError: 'invalid-argument' for what is no address, 'access-refused' for what is one that no client can publish to. */
 export function topicToAddress(topic: string): PublishAddress {
   if (!validTopicName(topic)) {

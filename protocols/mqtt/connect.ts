@@ -1,20 +1,29 @@
 // CONNECT: who is it, which session, and what was agreed. The only step of a connection that may take time (a password to hash); until it is answered nothing else of the client is looked at.
-import type { AuthResult } from '../../src/core/authenticator.ts';
-import { Outcome } from '../../src/core/consumer.ts';
+import type { AuthResult, Credentials } from '../../src/core/authenticator.ts';
+import { NO_ARGUMENTS } from '../../src/core/binding.ts';
 import { BrokerError } from '../../src/core/errors.ts';
+import { queueSpec } from '../../src/core/queue-spec.ts';
 import type { Session } from '../../src/core/session.ts';
 import { randomName } from '../../src/io/random.ts';
+import * as acknowledgements from './acknowledgements.ts';
+import { replyPrefix } from './addresses.ts';
 import { ClientState } from './client-state.ts';
 import { type Connection, ConnectionState } from './connection.ts';
+import { isRetain } from './direct.ts';
+import { packetLength } from './encoder.ts';
+import { EnhancedAuthentication } from './enhanced-authentication.ts';
 import { InflightState } from './inflight-window.ts';
 import { type Connect, connack, pubrel } from './packet.ts';
 import { ProtocolVersion } from './packet-type.ts';
 import { Properties } from './properties.ts';
 import { dressedFrame, wireVersion } from './publish-form.ts';
+import { validPayload } from './publish-path.ts';
+import { PendingPublish, sendFitting } from './queue-consumer.ts';
 import { ReasonCode } from './reason-codes.ts';
-import { consumeQueue } from './subscriptions.ts';
+import { consumeQueue, leaveQueues } from './subscriptions.ts';
+import { TopicAliases } from './topic-aliases.ts';
 import { validTopicName } from './topics.ts';
-import { storedWill } from './will.ts';
+import { storedWill, willProperties } from './will.ts';
 
 /** Client ids longer than this are refused; the specification asks servers to take 23 bytes and allows any length. */
 const CLIENT_ID_BYTES_MAX = 1024;
@@ -26,6 +35,8 @@ export function onConnect(connection: Connection, packet: Connect): void {
   connection.wire = wireVersion(packet.protocolVersion);
   connection.requestProblemInformation = packet.properties.requestProblemInformation ?? true;
   connection.packetBytesMax = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY;
+  connection.versionKnown = true;
+  connection.connectRead = true;
   const refusal = problemOf(connection, packet);
   if (refusal !== null) {
     refuse(connection, refusal[0], refusal[1]);
@@ -35,25 +46,44 @@ export function onConnect(connection: Connection, packet: Connect): void {
   connection.vhost = vhost;
   connection.state = ConnectionState.Authenticating;
   const { peer, listener } = connection.transport;
-  const answer = adapter.authenticator.authenticate({
+  const credentials: Credentials = {
     username,
     password: packet.password === null ? null : new Uint8Array(packet.password),
     clientId: packet.clientId,
     peer,
     listener,
     mechanism: 'password',
-  });
-  if (!(answer instanceof Promise)) {
-    onAuthenticated(connection, packet, answer);
+  };
+  const method = packet.properties.authenticationMethod;
+  if (method !== null) {
+    const exchange = adapter.authenticator.begin?.(method, credentials) ?? null;
+    if (exchange === null) {
+      // [MQTT-4.12.0-1]
+      refuse(
+        connection,
+        ReasonCode.BAD_AUTHENTICATION_METHOD,
+        `authentication method ${JSON.stringify(method.slice(0, 100))} is not offered`,
+      );
+      return;
+    }
+    const kept = keptConnect(connection, packet);
+    connection.enhanced = new EnhancedAuthentication(connection, method, credentials, (result, data) =>
+      onAuthenticated(connection, kept, result, data),
+    );
+    connection.enhanced.begin(exchange, packet.properties.authenticationData);
     return;
   }
-  // The packet's views end with this call, so what is needed later is copied.
-  const kept: Connect = { ...packet, password: null, will: packet.will === null ? null : { ...packet.will, ...storedWill(packet.will, connection.wire), properties: packet.will.properties } };
+  const answer = adapter.authenticator.authenticate(credentials);
+  if (!(answer instanceof Promise)) {
+    onAuthenticated(connection, packet, answer, null);
+    return;
+  }
+  const kept = keptConnect(connection, packet);
   connection.pause();
   void answer.then((result) => {
     if (connection.state !== ConnectionState.Authenticating) return;
     try {
-      onAuthenticated(connection, kept, result);
+      onAuthenticated(connection, kept, result, null);
     } catch (error) {
       connection.onError(error);
     }
@@ -62,35 +92,60 @@ export function onConnect(connection: Connection, packet: Connect): void {
   });
 }
 
+/** The packet's views end with the call that brought it, so what is needed later is copied. */
+function keptConnect(connection: Connection, packet: Connect): Connect {
+  const { will } = packet;
+  return {
+    ...packet,
+    password: null,
+    will: will === null ? null : { ...will, ...storedWill(will, connection.wire), properties: willProperties(will) },
+  };
+}
+
 /** What is wrong with the packet itself, as reason code and text. */
 function problemOf(connection: Connection, packet: Connect): readonly [number, string] | null {
   const { adapter } = connection;
   const { options } = adapter;
   if (packet.clientId === '') {
     // 3.1 section 3.1 wants 1 to 23 characters; [3.1.1 MQTT-3.1.3-8]
-    if (packet.protocolVersion === ProtocolVersion.V31 || (packet.protocolVersion === ProtocolVersion.V311 && !packet.clean)) {
+    if (
+      packet.protocolVersion === ProtocolVersion.V31 ||
+      (packet.protocolVersion === ProtocolVersion.V311 && !packet.clean)
+    ) {
       return [ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, 'an empty client id needs a clean session'];
     }
   } else if (Buffer.byteLength(packet.clientId) > CLIENT_ID_BYTES_MAX) {
     return [ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, `the client id has more than ${CLIENT_ID_BYTES_MAX} bytes`];
   }
-  if (packet.properties.authenticationMethod !== null) {
-    // [MQTT-4.12.0-1]
-    return [ReasonCode.BAD_AUTHENTICATION_METHOD, `authentication method ${JSON.stringify(packet.properties.authenticationMethod)} is not offered`];
-  }
   const { will } = packet;
   if (will !== null) {
-    if (!validTopicName(will.topic, adapter.topicLimits)) return [ReasonCode.TOPIC_NAME_INVALID, 'the will topic is not allowed'];
+    if (!validTopicName(will.topic, adapter.topicLimits))
+      return [ReasonCode.TOPIC_NAME_INVALID, 'the will topic is not allowed'];
     // [MQTT-3.2.2-12] [MQTT-3.2.2-13]
-    if (will.qos > options.maximumQos) return [ReasonCode.QOS_NOT_SUPPORTED, `will QoS ${will.qos}; mqtt.maximumQos is ${options.maximumQos}`];
-    if (will.retain && !options.retainAvailable) return [ReasonCode.RETAIN_NOT_SUPPORTED, 'will RETAIN; mqtt.retainAvailable is false'];
+    if (will.qos > options.maximumQos)
+      return [ReasonCode.QOS_NOT_SUPPORTED, `will QoS ${will.qos}; mqtt.maximumQos is ${options.maximumQos}`];
+    if (will.retain && !options.retainAvailable)
+      return [ReasonCode.RETAIN_NOT_SUPPORTED, 'will RETAIN; mqtt.retainAvailable is false'];
+    if (options.validatePayloadFormat && !validPayload(will)) {
+      return [ReasonCode.PAYLOAD_FORMAT_INVALID, 'the will payload is not the UTF-8 it says to be'];
+    }
   }
-  if (adapter.closing) return [ReasonCode.SERVER_SHUTTING_DOWN, 'the server is shutting down'];
+  const asked = sessionArguments(packet);
+  if (typeof asked === 'string') return [ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, asked];
+  // 0x8B is for DISCONNECT only.
+  if (adapter.closing) return [ReasonCode.SERVER_UNAVAILABLE, 'the server is shutting down'];
+  if (options.serverReference !== '') {
+    const reason = options.serverMoved ? ReasonCode.SERVER_MOVED : ReasonCode.USE_ANOTHER_SERVER;
+    return [reason, 'clients of this server are to use another one'];
+  }
   return null;
 }
 
 /** `vhost:user` names the virtual host, if there is one of that name; otherwise it is all user name. */
-function splitUsername(connection: Connection, username: string | null): { vhost: Connection['vhost']; username: string | null } {
+function splitUsername(
+  connection: Connection,
+  username: string | null,
+): { vhost: Connection['vhost']; username: string | null } {
   const { broker } = connection.adapter;
   const preset = connection.vhost;
   if (username === null) return { vhost: preset, username };
@@ -99,15 +154,46 @@ function splitUsername(connection: Connection, username: string | null): { vhost
   return vhost === undefined ? { vhost: preset, username } : { vhost, username: username.slice(colon + 1) };
 }
 
-function onAuthenticated(connection: Connection, packet: Connect, result: AuthResult): void {
+/** The x-… user properties of CONNECT: what its session's queue is to be like. A text says what is wrong with them. */
+function sessionArguments(packet: Connect): ReadonlyMap<string, string> | string {
+  const pairs = packet.properties.userProperties;
+  if (pairs === null) return NO_ARGUMENTS;
+  const args = new Map<string, string>();
+  for (let i = 0; i + 1 < pairs.length; i += 2)
+    if (SESSION_ARGUMENTS.has(pairs[i]!)) args.set(pairs[i]!, pairs[i + 1]!);
+  if (args.size === 0) return NO_ARGUMENTS;
+  try {
+    queueSpec('session', { durable: false, autoDelete: false, exclusive: true }, args);
+    return args;
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error;
+    return error.message;
+  }
+}
+
+const SESSION_ARGUMENTS: ReadonlySet<string> = new Set([
+  'x-message-ttl',
+  'x-max-length',
+  'x-max-length-bytes',
+  'x-overflow',
+  'x-max-priority',
+]);
+
+/** What a refused login is in MQTT 5. */
+export function reasonOfRefusal(result: AuthResult & { ok: false }): number {
+  switch (result.reason) {
+    case 'busy':
+      return ReasonCode.SERVER_BUSY;
+    case 'bad-credentials':
+      return ReasonCode.BAD_USER_NAME_OR_PASSWORD;
+    default:
+      return ReasonCode.NOT_AUTHORIZED;
+  }
+}
+
+function onAuthenticated(connection: Connection, packet: Connect, result: AuthResult, data: Uint8Array | null): void {
   if (!result.ok) {
-    const reason =
-      result.reason === 'busy'
-        ? ReasonCode.SERVER_BUSY
-        : result.reason === 'bad-credentials'
-          ? ReasonCode.BAD_USER_NAME_OR_PASSWORD
-          : ReasonCode.NOT_AUTHORIZED;
-    refuse(connection, reason, result.reason);
+    refuse(connection, reasonOfRefusal(result), result.reason);
     return;
   }
   const { adapter, vhost } = connection;
@@ -126,28 +212,33 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   connection.principal = principal;
   connection.clientId = clientId;
   if (session?.link != null) {
+    // [MQTT-3.1.4-3], [3.1.1 MQTT-3.1.4-2]
     const { link } = session;
-    adapter.leaveQueues(session);
+    leaveQueues(session);
     session.link = null;
     link.onTakenOver();
   }
   if (session !== null && packet.clean) {
-    // [MQTT-3.1.2-4]
+    // [MQTT-3.1.2-4], [3.1.1 MQTT-3.1.2-6]
     vhost.endSession(session);
     session = null;
   }
   const present = session !== null;
   // Back before it was due: the delayed will is not sent [MQTT-3.1.3-9].
   if (session !== null) adapter.cancelWill(session);
+  // [MQTT-3.1.2-6]
   session ??= vhost.createSession(principal, clientId);
   session.principal = principal;
+  session.copyForEach = adapter.options.overlappingSubscriptions === 'each';
+  session.queueArguments = sessionArguments(packet) as ReadonlyMap<string, string>;
   const asked = v5 ? (packet.properties.sessionExpiryIntervalS ?? 0) : packet.clean ? 0 : 0xffff_ffff;
-  const client = session.state instanceof ClientState ? session.state : new ClientState(session);
-  session.state = client;
+  const client = ClientState.of(session);
   connection.session = session;
   connection.client = client;
   client.connection = connection;
   connection.will = packet.will === null ? null : storedWill(packet.will, connection.wire);
+  const aliasesMax = packet.properties.topicAliasMaximum ?? 0;
+  if (aliasesMax > 0) connection.aliases = new TopicAliases(aliasesMax);
   connection.receiveMaximum = Math.min(packet.properties.receiveMaximum ?? 65_535, adapter.options.inflightMax);
   const keepAliveS = agreedKeepAlive(packet.keepAliveS, adapter.options.keepAliveMaxS, v5);
   // [MQTT-3.1.2-22]
@@ -155,8 +246,21 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   connection.state = ConnectionState.Connected;
   connection.transport.established();
   vhost.attachSession(session, connection, adapter.sessionExpiryMs(asked));
-  connection.hotQos2 = !session.durable || adapter.broker.state === null;
-  connection.send(connack(ReasonCode.SUCCESS, present, v5 ? agreed(connection, packet, keepAliveS, asked) : undefined));
+  client.logged = adapter.stored.keeps(session);
+  connection.hotQos2 = !client.logged;
+  // [MQTT-3.1.2-7]
+  if (connection.will !== null) adapter.stored.putWill(session, connection.will, 0);
+  const answer = connack(
+    ReasonCode.SUCCESS,
+    present,
+    v5 ? agreed(connection, packet, keepAliveS, asked, data) : undefined,
+  );
+  if (packetLength(answer, packet.protocolVersion) > connection.packetBytesMax) {
+    // The client has left no room for the answer it has to get, nor for a refusal [MQTT-3.1.2-24].
+    connection.leave(false, null);
+    return;
+  }
+  connection.send(answer);
   adapter.logger.debug({ ...connection.logFields(), version: packet.protocolVersion, present }, 'connected');
   resume(connection, client, session);
 }
@@ -168,13 +272,20 @@ function agreedKeepAlive(asked: number, max: number, v5: boolean): number {
 }
 
 /** The properties of CONNACK: what differs from what the client may assume. */
-function agreed(connection: Connection, packet: Connect, keepAliveS: number, askedExpiryS: number): Properties {
+function agreed(
+  connection: Connection,
+  packet: Connect,
+  keepAliveS: number,
+  askedExpiryS: number,
+  authenticationData: Uint8Array | null,
+): Properties {
   const { options } = connection.adapter;
   const properties = new Properties();
   if (packet.clientId === '') properties.assignedClientIdentifier = connection.clientId;
   if (keepAliveS !== packet.keepAliveS) properties.serverKeepAliveS = keepAliveS;
   const givenMs = connection.adapter.sessionExpiryMs(askedExpiryS);
-  if (givenMs !== Number.POSITIVE_INFINITY && givenMs !== askedExpiryS * 1000) properties.sessionExpiryIntervalS = givenMs / 1000;
+  if (givenMs !== Number.POSITIVE_INFINITY && givenMs !== askedExpiryS * 1000)
+    properties.sessionExpiryIntervalS = givenMs / 1000;
   if (options.receiveMaximum < 65_535) properties.receiveMaximum = options.receiveMaximum;
   if (options.topicAliasMaximum > 0) properties.topicAliasMaximum = options.topicAliasMaximum;
   properties.maximumPacketSize = options.maximumPacketSize;
@@ -184,20 +295,33 @@ function agreed(connection: Connection, packet: Connect, keepAliveS: number, ask
   if (!options.wildcardSubscriptions) properties.wildcardSubscriptionAvailable = false;
   if (!options.sharedSubscriptions) properties.sharedSubscriptionAvailable = false;
   if (!options.subscriptionIdentifiers) properties.subscriptionIdentifiersAvailable = false;
-  if (packet.properties.requestResponseInformation === true) properties.responseInformation = `$reply/${connection.clientId}/`;
+  // [MQTT-3.1.2-28]
+  if (packet.properties.requestResponseInformation === true)
+    properties.responseInformation = replyPrefix(connection.clientId);
+  // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+  properties.authenticationMethod = packet.properties.authenticationMethod;
+  properties.authenticationData = authenticationData;
   return properties;
 }
 
 /** Sends again what was in flight, in its order, with its identifiers [MQTT-4.4.0-1] [MQTT-4.4.0-2]; then takes part in the queues. */
 function resume(connection: Connection, client: ClientState, session: Session): void {
   const { window } = client;
+  let recovered = 0;
   for (const id of window.inOrder()) {
     if (window.stateOf(id) === InflightState.AwaitPubcomp) {
       connection.send(pubrel(id));
       continue;
     }
-    const delivery = window.queueOf(id).delivery(window.tagOf(id));
+    // Its message comes from the log, and takes the identifier up again.
+    if (window.stateOf(id) === InflightState.Recovered) {
+      recovered++;
+      continue;
+    }
+    const queue = window.queueOf(id)!;
+    const delivery = queue.delivery(window.tagOf(id));
     if (delivery === null) {
+      if (window.stateOf(id) === InflightState.AwaitPubrec) connection.adapter.stored.removeSent(session, id);
       window.remove(id);
       continue;
     }
@@ -205,7 +329,7 @@ function resume(connection: Connection, client: ClientState, session: Session): 
     const qos = window.stateOf(id) === InflightState.AwaitPubrec ? 2 : 1;
     const frame = dressedFrame(run, index, connection.wire, {
       qos,
-      retain: false,
+      retain: options.retainAsPublished && isRetain(run),
       // [MQTT-3.3.1-1]
       dup: true,
       packetId: id,
@@ -213,16 +337,16 @@ function resume(connection: Connection, client: ClientState, session: Session): 
       deliveryCount: 0,
       nowMs: connection.nowMs,
     });
-    if (frame.length <= connection.packetBytesMax) connection.output.appendOwned(frame);
-    else {
-      connection.counters.droppedTooLarge++;
-      const queue = window.queueOf(id);
-      const tag = window.tagOf(id);
-      window.remove(id);
-      queue.settle(tag, Outcome.Accepted);
-    }
+    if (qos === 2 && client.logged && queue.sequenceOf(window.tagOf(id)) !== 0) {
+      acknowledgements.sendWhenDurable(
+        connection,
+        new PendingPublish(id, frame),
+        connection.adapter.broker.log.position,
+      );
+    } else sendFitting(connection, frame, id);
   }
-  client.credit.available = Math.max(0, connection.receiveMaximum - window.count);
+  // [MQTT-4.9.0-1]
+  client.credit.available = Math.max(0, connection.receiveMaximum - window.count + recovered);
   attachOwnQueue(connection);
   for (const subscription of session.subscriptions.values()) consumeQueue(connection, subscription);
   connection.pumpQueues();

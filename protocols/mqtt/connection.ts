@@ -3,38 +3,43 @@
 // error of its peer, with the peer's own reason code, and touches nobody else.
 //
 // The file is longer than most: the hot loop needs its state in one object, and what could be split off (CONNECT, SUBSCRIBE, wills, acknowledgements) is in files of its own.
+
+import type { Principal } from '../../src/core/authorizer.ts';
 import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { Outcome } from '../../src/core/consumer.ts';
 import type { Counters } from '../../src/core/counters.ts';
 import type { DeliveryOptions, Destination, DirectTarget } from '../../src/core/delivery.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
-import type { Principal } from '../../src/core/authorizer.ts';
 import type { Publisher } from '../../src/core/publisher.ts';
 import type { Route, RouteTable } from '../../src/core/route-table.ts';
 import type { Session, SessionLink } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
-import { sameBytes } from '../../src/lib/byte-hash.ts';
 import { ChunkJoiner } from '../../src/io/chunk-joiner.ts';
 import type { LogFields } from '../../src/io/logger.ts';
 import type { Output } from '../../src/io/output.ts';
 import type { Transport, TransportHandler } from '../../src/io/transport.ts';
+import { sameBytes } from '../../src/lib/byte-hash.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import { type ClientState, ReceivedIds } from './client-state.ts';
 import { onConnect } from './connect.ts';
+import { peekProtocolLevel } from './connect-decoder.ts';
 import { FROM_CLIENT } from './decode-options.ts';
 import { checkFirstByte, decodePacket, decodePublish, VERSION_UNKNOWN } from './decoder.ts';
 import { type DirectReceiver, MqttTarget } from './direct.ts';
 import { encodePacket, packetLength, trimToMaximum, withoutProblemInformation } from './encoder.ts';
+import type { EnhancedAuthentication } from './enhanced-authentication.ts';
 import { protocolError } from './errors.ts';
 import { headerBytes, INCOMPLETE, readFrameLength, remainingLength } from './frame.ts';
 import type { MqttAdapter } from './index.ts';
+import { InflightState } from './inflight-window.ts';
 import { disconnect, type Packet, properties } from './packet.ts';
 import { PACKET_NAMES, PacketType, ProtocolVersion, Sender } from './packet-type.ts';
 import { PUBLISH_BYTE, type WireVersion } from './publish-form.ts';
 import { PublishPath } from './publish-path.ts';
 import { ReasonCode } from './reason-codes.ts';
 import type { RetainedReplay } from './retained-replay.ts';
-import { onSubscribe, onUnsubscribe } from './subscriptions.ts';
+import { leaveQueues, onSubscribe, onUnsubscribe } from './subscriptions.ts';
+import type { TopicAliases } from './topic-aliases.ts';
 import { publishWill, type StoredWill } from './will.ts';
 
 export const ConnectionState = { AwaitConnect: 0, Authenticating: 1, Connected: 2, Closed: 3 } as const;
@@ -43,6 +48,8 @@ export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionSt
 const QOS1_PUBLISH = PUBLISH_BYTE | 2;
 const QOS2_PUBLISH = PUBLISH_BYTE | 4;
 const PUBACK_BYTE = PacketType.PUBACK << 4;
+/** mosquitto's bridges set it in the protocol level. */
+const BRIDGE_BIT = 0x80;
 /** A peer whose output has grown to this takes no more from queues until it has drained. */
 const HOLD_BYTES = 1024 * 1024;
 
@@ -54,6 +61,10 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   readonly publishing: PublishPath;
   state: ConnectionState = ConnectionState.AwaitConnect;
   version: ProtocolVersion = ProtocolVersion.V311;
+  /** A CONNECT has told the version, even if nothing else. */
+  versionKnown = false;
+  /** A CONNECT could be read to its end. */
+  connectRead = false;
   wire: WireVersion = 4;
   clientId = '';
   principal: Principal | null = null;
@@ -67,6 +78,16 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   packetBytesMax = Number.POSITIVE_INFINITY;
   receiveMaximum = 65_535;
   requestProblemInformation = true;
+  /** Towards the client; null unless it allows them. */
+  aliases: TopicAliases | null = null;
+  /** Of an authentication by challenge and response; null for a password or none. */
+  enhanced: EnhancedAuthentication | null = null;
+  /** QoS 1 messages taken whose PUBACK waits for the log. */
+  pubacksPending = 0;
+  /** QoS 2 messages taken on this connection that are not complete. */
+  qos2Pending = 0;
+  /** First byte of the PUBLISH with the highest QoS the hot loop takes. */
+  private readonly publishByteMax: number;
   private routes: RouteTable | null = null;
   private routesEpoch = 0;
   readonly confirms = new ConfirmRing();
@@ -90,6 +111,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     this.lastReceivedMs = adapter.monotonicMs;
     this.joiner = new ChunkJoiner(adapter.arena, this);
     this.publishing = new PublishPath(this);
+    this.publishByteMax = PUBLISH_BYTE | (adapter.options.maximumQos << 1);
   }
 
   get name(): string {
@@ -152,15 +174,22 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
           if (pos >= end) break;
         }
         // Not reached by the hot loop: a packet of another kind, or an incomplete one.
-      } else if (this.state === ConnectionState.Authenticating) {
+      } else if (this.state === ConnectionState.Authenticating && this.enhanced?.awaitsClient !== true) {
         break;
       }
       const first = bytes[pos]!;
-      checkFirstByte(first, this.state === ConnectionState.AwaitConnect ? VERSION_UNKNOWN : this.version, Sender.CLIENT);
+      checkFirstByte(
+        first,
+        this.state === ConnectionState.AwaitConnect ? VERSION_UNKNOWN : this.version,
+        Sender.CLIENT,
+      );
       const header = readFrameLength(bytes, pos, end);
       if (header === INCOMPLETE) break;
       const size = headerBytes(header) + remainingLength(header);
-      if (size > this.frameBytesMax) throw this.tooLarge(first, size);
+      if (size > this.frameBytesMax) {
+        if (this.state === ConnectionState.AwaitConnect) this.peekVersion(bytes, pos + headerBytes(header), end);
+        throw this.tooLarge(first, size);
+      }
       if (pos + size > end) {
         this.bytesWanted = size;
         break;
@@ -209,12 +238,16 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
         if (topicBytes === 0 || afterTopic + idBytes + propertyBytes > frameEnd) return pos;
         if (propertyBytes !== 0 && bytes[afterTopic + idBytes] !== 0) return pos;
         let route = publishing.route;
-        if (route === null || route.text.length !== topicBytes || !sameBytes(route.text, 0, bytes, topicStart, topicBytes)) {
+        if (
+          route === null ||
+          route.text.length !== topicBytes ||
+          !sameBytes(route.text, 0, bytes, topicStart, topicBytes)
+        ) {
           route = this.findRoute(bytes, topicStart, afterTopic);
         } else if (route.generation !== this.vhost.generation) {
           route = this.findRoute(bytes, topicStart, afterTopic);
         }
-        if (!route.allowed || (first === QOS2_PUBLISH && !this.hotQos2)) return pos;
+        if (!route.allowed || first > this.publishByteMax || (first === QOS2_PUBLISH && !this.hotQos2)) return pos;
         if (idBytes === 0) publishing.add(bytes, pos, frameEnd, first, route, 0);
         else {
           const id = (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
@@ -223,6 +256,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
             this.client!.received ??= new ReceivedIds();
             if (this.client!.received.has(id)) return pos;
             this.client!.received.add(id);
+            this.qos2Pending++;
           }
           publishing.add(bytes, pos, frameEnd, first, route, id);
         }
@@ -241,8 +275,17 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   private onFrame(bytes: Uint8Array, start: number, bodyStart: number, end: number): void {
     const type = bytes[start]! >>> 4;
     if (this.state === ConnectionState.AwaitConnect) {
+      this.peekVersion(bytes, bodyStart, end);
       const packet = decodePacket(bytes, start, bodyStart, end, VERSION_UNKNOWN, FROM_CLIENT);
       if (packet.type === PacketType.CONNECT) onConnect(this, packet);
+      return;
+    }
+    if (this.state === ConnectionState.Authenticating) {
+      const packet = decodePacket(bytes, start, bodyStart, end, this.version, FROM_CLIENT);
+      if (packet.type === PacketType.AUTH) this.enhanced!.onAuth(packet);
+      else if (packet.type === PacketType.DISCONNECT) this.leave(false, null);
+      // [MQTT-3.1.2-30]
+      else throw protocolError(`${PACKET_NAMES[packet.type]} came before CONNACK`);
       return;
     }
     if (type === PacketType.PUBLISH) {
@@ -253,10 +296,23 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     this.onPacket(decodePacket(bytes, start, bodyStart, end, this.version, FROM_CLIENT));
   }
 
+  /** For the answer to a CONNECT that cannot be read: the form its sender knows. */
+  private peekVersion(bytes: Uint8Array, bodyStart: number, end: number): void {
+    const level = peekProtocolLevel(bytes, bodyStart, end);
+    if (level === 0) return;
+    this.versionKnown = true;
+    this.version =
+      level === ProtocolVersion.V31
+        ? ProtocolVersion.V31
+        : level >= ProtocolVersion.V5 && level < BRIDGE_BIT
+          ? ProtocolVersion.V5
+          : ProtocolVersion.V311;
+  }
+
   private onPacket(packet: Packet): void {
     switch (packet.type) {
       case PacketType.CONNECT:
-        // [MQTT-3.1.0-2]
+        // [MQTT-3.1.0-2], [3.1.1 MQTT-3.1.0-2]
         throw protocolError('CONNECT came a second time');
       case PacketType.PUBACK:
         acknowledgements.onPuback(this, packet.packetId, packet.reasonCode, packet.properties.userProperties);
@@ -286,18 +342,21 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
       case PacketType.DISCONNECT: {
         const expiry = packet.properties.sessionExpiryIntervalS;
         if (expiry !== null && this.session !== null) {
-          // [MQTT-3.1.2-23] [MQTT-3.14.2-2]: zero cannot be turned into something else.
+          // MQTT 5.0 section 3.14.2.2.2: zero cannot be turned into something else.
           if (expiry !== 0 && this.session.expiryMs === 0) {
             throw protocolError('DISCONNECT: the session expiry interval was 0 and cannot be raised');
           }
           this.vhost.setSessionExpiry(this.session, this.adapter.sessionExpiryMs(expiry));
         }
-        // [MQTT-3.14.4-3]: a normal end discards the will; 0x04 asks for it.
+        // [MQTT-3.14.4-3] [MQTT-3.1.2-10]: a normal end discards the will; 0x04 asks for it.
         this.leave(packet.reasonCode !== ReasonCode.SUCCESS, null);
         return;
       }
       case PacketType.AUTH:
-        throw protocolError('AUTH came without an authentication method');
+        // [MQTT-4.12.0-7]
+        if (this.enhanced === null) throw protocolError('AUTH came without an authentication method in CONNECT');
+        this.enhanced.onAuth(packet);
+        return;
       default:
         throw protocolError(`${PACKET_NAMES[packet.type]} came from a client`);
     }
@@ -308,7 +367,11 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     const setting = this.state === ConnectionState.Connected ? 'mqtt.maximumPacketSize' : 'connection.preAuthBytesMax';
     const name = PACKET_NAMES[first >>> 4]!;
     // [MQTT-3.2.2-15]
-    return new ProtocolError('packet-too-large', ReasonCode.PACKET_TOO_LARGE, `${name} of ${size} bytes; ${setting} allows ${max}`);
+    return new ProtocolError(
+      'packet-too-large',
+      ReasonCode.PACKET_TOO_LARGE,
+      `${name} of ${size} bytes; ${setting} allows ${max}`,
+    );
   }
 
   // ---- routes
@@ -397,8 +460,9 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     const { client } = this;
     if (client === null) return;
     for (const id of this.settles.splice(0)) {
-      const queue = client.window.queueOf(id);
+      const queue = client.window.queueOf(id)!;
       const tag = client.window.tagOf(id);
+      if (client.window.stateOf(id) === InflightState.AwaitPubrec) this.adapter.stored.removeSent(client.session, id);
       client.window.remove(id);
       client.credit.available++;
       queue.settle(tag, Outcome.Accepted);
@@ -432,7 +496,11 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   send(packet: Packet): void {
     const asked = this.requestProblemInformation ? packet : withoutProblemInformation(packet);
-    const fitting = trimToMaximum(asked, this.version, Number.isFinite(this.packetBytesMax) ? this.packetBytesMax : null);
+    const fitting = trimToMaximum(
+      asked,
+      this.version,
+      Number.isFinite(this.packetBytesMax) ? this.packetBytesMax : null,
+    );
     if (fitting === null) return;
     const size = packetLength(fitting, this.version);
     if (size > 16_384) {
@@ -446,10 +514,11 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   }
 
   /** Sends DISCONNECT where the version has one for it, and ends. The will is published. */
-  close(reasonCode: number, why: string): void {
+  close(reasonCode: number, why: string, serverReference: string | null = null): void {
     if (this.state === ConnectionState.Closed) return;
+    // [MQTT-3.14.0-1]
     if (this.version === ProtocolVersion.V5 && this.state === ConnectionState.Connected) {
-      this.send(disconnect(reasonCode, properties({ reasonString: why })));
+      this.send(disconnect(reasonCode, properties({ reasonString: why, serverReference })));
     }
     this.adapter.logger.info({ ...this.logFields(), reasonCode }, `connection closed: ${why}`);
     this.leave(true, null);
@@ -474,8 +543,11 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     // Ours: not to be hidden.
     if (!(error instanceof ProtocolError)) throw error;
     this.counters.protocolErrors++;
-    this.adapter.logger.warn({ ...this.logFields(), code: error.code, reasonCode: error.reason }, `protocol error: ${error.message}`);
-    if (this.state === ConnectionState.AwaitConnect) this.adapter.refuse(this, error.reason, error.message);
+    this.adapter.logger.warn(
+      { ...this.logFields(), code: error.code, reasonCode: error.reason },
+      `protocol error: ${error.message}`,
+    );
+    if (this.state < ConnectionState.Connected) this.adapter.refuse(this, error.reason, error.message);
     else if (this.version === ProtocolVersion.V5 && this.state === ConnectionState.Connected) {
       // [MQTT-4.13.1-1] [MQTT-4.13.2-1]
       this.send(disconnect(error.reason, properties({ reasonString: error.message })));
@@ -495,15 +567,17 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     this.session = null;
     this.client = null;
     this.will = null;
+    this.enhanced?.stop();
+    this.transport.end();
+    const owns = session !== null && session.link === this;
+    if (owns) leaveQueues(session);
     if (client !== null && client.connection === this) {
       client.connection = null;
       client.credit.available = 0;
     }
-    this.transport.end();
     if (wasConnected && session !== null) {
-      const owns = session.link === this;
-      if (owns) this.adapter.leaveQueues(session);
-      if (withWill && will !== null) publishWill(this.adapter, this.vhost, session, will);
+      if (will !== null && withWill) publishWill(this.adapter, this.vhost, session, will);
+      else if (will !== null && owns) this.adapter.stored.removeWill(session);
       if (owns) this.vhost.detachSession(session);
     }
     this.adapter.broker.forgetPublisher(this);

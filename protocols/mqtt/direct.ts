@@ -1,16 +1,20 @@
 // Deliveries at most once: a class of targets that want the same bytes, and the target of one connection. A run is brought into the class's form once and appended to each
 // target's output as a block; nothing is kept.
-import type { DeliveryClass, DeliveryOptions, DirectTarget } from '../../src/core/delivery.ts';
+
 import type { Counters } from '../../src/core/counters.ts';
+import type { DeliveryClass, DeliveryOptions, DirectTarget } from '../../src/core/delivery.ts';
 import type { Run, WireForm } from '../../src/core/run.ts';
 import type { Output } from '../../src/io/output.ts';
-import { dressedFrame, RETAIN_FLAG, MQTT_CODEC, wireForm, type WireVersion } from './publish-form.ts';
+import { dressedFrame, MQTT_CODEC, RETAIN_FLAG, type WireVersion, wireForm } from './publish-form.ts';
+import type { TopicAliases } from './topic-aliases.ts';
 
 /** What a direct delivery needs of a connection. */
 export interface DirectReceiver {
   readonly output: Output;
   /** The client's Maximum Packet Size; nothing larger is sent [MQTT-3.1.2-24]. */
   readonly packetBytesMax: number;
+  /** Null unless the client allows aliases. */
+  readonly aliases: TopicAliases | null;
   readonly counters: Counters;
 }
 
@@ -48,7 +52,12 @@ export class MqttClass implements DeliveryClass {
     const form = this.form(run);
     const { bytes, start, end } = form;
     const shared =
-      end - start >= SHARED_BYTES_MIN && targets.length >= SHARED_TARGETS_MIN ? Buffer.from(bytes.subarray(start, end)) : null;
+      end - start >= SHARED_BYTES_MIN && targets.length >= SHARED_TARGETS_MIN
+        ? Buffer.from(bytes.subarray(start, end))
+        : null;
+    // A form that is made anew, or comes from another protocol, may be longer than what it was made from.
+    const frameBytesMax =
+      run.codec === MQTT_CODEC && !this.dresses(run) ? run.frameBytesMax + FORM_BYTES_ADDED : Number.POSITIVE_INFINITY;
     let open = 0;
     for (let i = 0; i < targets.length; i++) {
       const { receiver } = targets[i] as MqttTarget;
@@ -57,7 +66,8 @@ export class MqttClass implements DeliveryClass {
         receiver.counters.droppedSlowConsumer += run.count;
         continue;
       }
-      if (run.frameBytesMax + FORM_BYTES_ADDED > receiver.packetBytesMax) this.deliverFitting(run, form, receiver);
+      if (receiver.aliases !== null || frameBytesMax > receiver.packetBytesMax)
+        this.deliverFitting(run, form, receiver);
       else {
         if (shared !== null) output.appendOwned(shared);
         else output.append(bytes, start, end);
@@ -73,29 +83,50 @@ export class MqttClass implements DeliveryClass {
     for (let i = 0; i < run.count; i++) {
       const start = form.start + (form.offsets === null ? 0 : form.offsets[i]!);
       const end = form.offsets === null ? form.end : form.start + form.offsets[i + 1]!;
-      if (end - start > receiver.packetBytesMax) receiver.counters.droppedTooLarge++;
-      else {
-        receiver.output.append(form.bytes, start, end);
-        receiver.counters.messagesDelivered++;
-      }
+      // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+      if (appendFitting(receiver, form.bytes, start, end)) receiver.counters.messagesDelivered++;
+      else receiver.counters.droppedTooLarge++;
     }
+  }
+
+  /** Whether each frame needs more than a change of form. [MQTT-3.3.1-12] [MQTT-3.3.1-13] */
+  private dresses(run: Run): boolean {
+    const { subscriptionIdentifiers, retainAsPublished } = this.options;
+    return (this.version === 5 && subscriptionIdentifiers !== null) || (retainAsPublished && isRetain(run));
   }
 
   private form(run: Run): WireForm {
     const { subscriptionIdentifiers, retainAsPublished } = this.options;
     const identifiers = this.version === 5 ? subscriptionIdentifiers : null;
     const retain = retainAsPublished && isRetain(run);
-    if (identifiers === null && !retain) return wireForm(run, this.version, false);
+    if (!this.dresses(run)) return wireForm(run, this.version, false);
     const frames: Uint8Array[] = [];
     const offsets = new Uint32Array(run.count + 1);
     for (let i = 0; i < run.count; i++) {
-      const dressing = { qos: 0, retain, dup: false, packetId: 0, subscriptionIdentifiers: identifiers, deliveryCount: 0, nowMs: run.receivedAtMs } as const;
+      const dressing = {
+        qos: 0,
+        retain,
+        dup: false,
+        packetId: 0,
+        subscriptionIdentifiers: identifiers,
+        deliveryCount: 0,
+        nowMs: run.receivedAtMs,
+      } as const;
       const frame = dressedFrame(run, i, this.version, dressing);
       frames.push(frame);
       offsets[i + 1] = offsets[i]! + frame.length;
     }
     return { bytes: Buffer.concat(frames), start: 0, end: offsets[run.count]!, offsets };
   }
+}
+
+/** Appends a PUBLISH as far as the client takes it: with an alias where that is allowed, not at all where it is too large. */
+export function appendFitting(receiver: DirectReceiver, bytes: Uint8Array, start: number, end: number): boolean {
+  const { output, packetBytesMax, aliases } = receiver;
+  if (aliases !== null) return aliases.append(output, bytes, start, end, packetBytesMax);
+  if (end - start > packetBytesMax) return false;
+  output.append(bytes, start, end);
+  return true;
 }
 
 /** What a change of form may add to a frame. */

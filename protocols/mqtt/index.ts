@@ -1,7 +1,8 @@
 // The MQTT adapter: recognises the protocol, makes connections, and keeps what they share: options, route caches, delivery classes, the gathering of the hot path, delayed wills and the
 // clock of keep-alives. It knows the core and no other protocol.
-import type { Authenticator } from '../../src/core/authenticator.ts';
+
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
+import type { Authenticator } from '../../src/core/authenticator.ts';
 import type { Principal } from '../../src/core/authorizer.ts';
 import type { Broker, SessionObserver } from '../../src/core/broker.ts';
 import { BrokerError } from '../../src/core/errors.ts';
@@ -9,7 +10,7 @@ import { queueSpec } from '../../src/core/queue-spec.ts';
 import { Route, RouteTable } from '../../src/core/route-table.ts';
 import { RoutingKey } from '../../src/core/routing-key.ts';
 import { Run } from '../../src/core/run.ts';
-import type { Session, Subscription } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import type { Arena } from '../../src/io/arena.ts';
 import type { Clock } from '../../src/io/clock.ts';
@@ -18,20 +19,21 @@ import type { Random } from '../../src/io/random.ts';
 import type { Transport } from '../../src/io/transport.ts';
 import type { Turn } from '../../src/io/turn.ts';
 import { Detection, type ProtocolAdapter } from '../../src/server/protocol.ts';
-import { type PublishAddress, topicToAddress } from './addresses.ts';
-import { ClientState, ReceivedIds } from './client-state.ts';
-import { Connection, ConnectionState } from './connection.ts';
+import { filterToAddress, type PublishAddress, topicToAddress } from './addresses.ts';
+import { ClientState } from './client-state.ts';
+import { Connection } from './connection.ts';
 import { MqttClasses } from './direct.ts';
-import { encode } from './encoder.ts';
 import { topicNameInvalid } from './errors.ts';
-import { InflightState } from './inflight-window.ts';
+import { EXCLUSIVE_PREFIX, HeldFilters, SHARE_PREFIX } from './held-filters.ts';
 import type { MqttOptions } from './options.ts';
-import { connack } from './packet.ts';
+import { connack, properties } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
 import { MQTT_CODEC } from './publish-form.ts';
 import { Gathering } from './publish-path.ts';
 import { connackReturnCode, ReasonCode } from './reason-codes.ts';
-import { stopConsuming } from './subscriptions.ts';
+import { Retries } from './retries.ts';
+import { StoredSessions } from './stored-sessions.ts';
+import { endDeliveries, shareQueue } from './subscriptions.ts';
 import { type TopicLimits, validTopicNameBytes } from './topics.ts';
 import { type DelayedWill, sendWill } from './will.ts';
 
@@ -52,10 +54,6 @@ export interface MqttParts {
 const TOPIC_BYTES_MAX = 65_535;
 const CONNECT_BYTE = PacketType.CONNECT << 4;
 const NAMES = ['MQTT', 'MQIsdp'].map((name) => Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name)]));
-/** State spaces: QoS 2 identifiers of durable sessions, taken from clients and released to them. */
-const RECEIVED = 'mqtt.received';
-const RELEASED = 'mqtt.released';
-const NOTHING = new Uint8Array(0);
 
 export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   readonly name = 'mqtt';
@@ -74,6 +72,9 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   /** Coarse: as of the last tick. */
   monotonicMs: number;
   closing = false;
+  readonly stored: StoredSessions;
+  readonly held = new HeldFilters();
+  readonly retries = new Retries();
   private readonly clock: Clock;
   private readonly turn: Turn;
   private readonly endings: (() => void)[] = [];
@@ -96,6 +97,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     this.options = parts.options;
     this.topicLimits = { bytesMax: TOPIC_BYTES_MAX, levelsMax: parts.options.levelsMax };
     this.monotonicMs = parts.clock.now();
+    this.stored = new StoredSessions(parts.broker);
     this.broker.observeSessions(this);
     this.turn.addHook(() => this.runEndings());
   }
@@ -131,7 +133,8 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
 
   close(): void {
     this.closing = true;
-    for (const connection of [...this.connections]) connection.close(ReasonCode.SERVER_SHUTTING_DOWN, 'the server is shutting down');
+    for (const connection of [...this.connections])
+      connection.close(ReasonCode.SERVER_SHUTTING_DOWN, 'the server is shutting down');
   }
 
   get connectionCount(): number {
@@ -143,16 +146,43 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   }
 
   /** Says why a connection is not made, where its version has a word for it. */
-  refuse(connection: Connection, reason: number, _why: string): void {
+  refuse(connection: Connection, reason: number, why: string): void {
     this.broker.counters.connectionsRefused++;
-    if (connection.state === ConnectionState.AwaitConnect && reason !== ReasonCode.UNSUPPORTED_PROTOCOL_VERSION) {
-      // The CONNECT could not be read [3.1.1 MQTT-3.1.4-1]; in MQTT 5 a CONNACK may be sent [MQTT-3.1.4-1], but its version is not known for sure.
-      if (connection.version !== ProtocolVersion.V5) return;
+    const { version } = connection;
+    // Not even the version could be read.
+    if (!connection.versionKnown) return;
+    if (version !== ProtocolVersion.V5) {
+      // A CONNECT that is not in form is not answered [3.1.1 MQTT-3.1.4-1]; nor is a reason without a return code [3.1.1 MQTT-3.2.2-6].
+      if (connectionReturnCode(connection, reason) < 0) return;
+      connection.send(connack(reason));
+      return;
     }
-    // A reason that MQTT 3 has no return code for ends the connection without a word [3.1.1 MQTT-3.2.2-6].
-    if (connection.version !== ProtocolVersion.V5 && connackReturnCode(reason) < 0) return;
-    const bytes = encode(connack(reason), connection.version);
-    connection.output.append(bytes, 0, bytes.length);
+    // [MQTT-3.1.4-1] [MQTT-3.2.2-8]
+    const { serverReference } = this.options;
+    const elsewhere = reason === ReasonCode.USE_ANOTHER_SERVER || reason === ReasonCode.SERVER_MOVED;
+    connection.send(
+      connack(reason, false, properties({ reasonString: why, serverReference: elsewhere ? serverReference : null })),
+    );
+  }
+
+  // ---- administration
+
+  /** Ends the connection of a client with the reason 0x98. False when it is not connected. */
+  disconnect(vhost: string, clientId: string, why = 'ended by the administrator'): boolean {
+    for (const connection of this.connections) {
+      if (connection.clientId !== clientId || connection.vhost.name !== vhost || connection.session === null) continue;
+      connection.close(ReasonCode.ADMINISTRATIVE_ACTION, why);
+      return true;
+    }
+    return false;
+  }
+
+  /** Sends every connected client to another server: for good, or for now. */
+  redirect(serverReference: string, moved: boolean): void {
+    const reason = moved ? ReasonCode.SERVER_MOVED : ReasonCode.USE_ANOTHER_SERVER;
+    for (const connection of [...this.connections]) {
+      connection.close(reason, 'another server takes over', serverReference);
+    }
   }
 
   // ---- time
@@ -161,16 +191,21 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   tick(): void {
     this.monotonicMs = this.clock.now();
     for (const connection of this.connections) {
-      // [MQTT-3.1.2-22]
+      // [MQTT-3.1.2-22], [3.1.1 MQTT-3.1.2-24]
       if (connection.keepAliveMs > 0 && this.monotonicMs - connection.lastReceivedMs > connection.keepAliveMs) {
         connection.close(ReasonCode.KEEP_ALIVE_TIMEOUT, 'nothing came for one and a half times the keep-alive');
       }
     }
+    this.retries.tick(this.broker.nowMs);
     if (this.delayed.length > 0) {
       const due = this.delayed.filter(({ dueMs }) => dueMs <= this.broker.nowMs);
       if (due.length === 0) return;
       this.delayed = this.delayed.filter(({ dueMs }) => dueMs > this.broker.nowMs);
-      for (const { vhost, session, will } of due) sendWill(this, vhost, session, will);
+      for (const { vhost, session, will } of due) {
+        // [MQTT-3.1.2-10]
+        this.stored.removeWill(session);
+        sendWill(this, vhost, session, will);
+      }
     }
   }
 
@@ -197,17 +232,23 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
 
   cancelWill(session: Session): void {
     if (this.delayed.length > 0) this.delayed = this.delayed.filter((delayed) => delayed.session !== session);
+    this.stored.removeWill(session);
   }
 
   onSessionEnded(vhost: Vhost, session: Session): void {
     const due = this.delayed.filter((delayed) => delayed.session === session);
     if (due.length > 0) {
       this.cancelWill(session);
-      // [MQTT-3.1.3-9]: at the end of the session at the latest.
+      // [MQTT-3.1.2-8]: at the end of the session at the latest.
       for (const { will } of due) sendWill(this, vhost, session, will);
     }
-    for (const subscription of session.subscriptions.values()) this.dropUnusedShare(vhost, subscription);
-    if (session.state instanceof ClientState && session.durable) this.forgetIdentifiers(session, session.state);
+    const client = session.state;
+    if (client instanceof ClientState) {
+      endDeliveries(client);
+      this.stored.forget(session, client);
+      session.state = null;
+    }
+    this.held.releaseAll(vhost, session);
   }
 
   // ---- routes
@@ -235,7 +276,9 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   /** A route for a topic name in bytes, not yet resolved. Throws topic-name-invalid. */
   makeRoute(bytes: Uint8Array, start: number, end: number): Route {
     if (!validTopicNameBytes(bytes, start, end, this.topicLimits)) {
-      throw topicNameInvalid(`a topic of ${end - start} bytes is empty, not UTF-8, has wildcards, or more than ${this.topicLimits.levelsMax} levels`);
+      throw topicNameInvalid(
+        `a topic of ${end - start} bytes is empty, not UTF-8, has wildcards, or more than ${this.topicLimits.levelsMax} levels`,
+      );
     }
     const topic = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
     let address: PublishAddress;
@@ -287,72 +330,52 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     return seconds === 0xffff_ffff ? Number.POSITIVE_INFINITY : seconds * 1000;
   }
 
-  // ---- queues
+  // ---- recovery
 
-  /** The connection of this session is gone: others get what its shared and named queues had in flight with it. */
-  leaveQueues(session: Session): void {
-    const client = session.state;
-    if (!(client instanceof ClientState)) return;
-    for (const subscription of session.subscriptions.values()) {
-      if (subscription.queue !== null) stopConsuming(client, subscription);
-    }
-  }
-
-  /** The queue of a share group ends with the last subscription to it. */
-  dropUnusedShare(vhost: Vhost, subscription: Subscription): void {
-    const { queue, filter } = subscription;
-    if (queue === null || !filter.startsWith('$share/') || queue.deleted) return;
-    for (const session of vhost.sessions.values()) {
-      if (session.subscriptions.get(filter)?.queue === queue) return;
-    }
-    vhost.deleteQueue(queue);
-  }
-
-  // ---- QoS 2 identifiers of durable sessions
-
-  storeReceived(client: ClientState, id: number, taken: boolean): number {
-    return this.storeId(RECEIVED, client, id, taken);
-  }
-
-  storeReleased(client: ClientState, id: number, released: boolean): number {
-    return this.storeId(RELEASED, client, id, released);
-  }
-
-  private storeId(space: string, client: ClientState, id: number, present: boolean): number {
-    const { state } = this.broker;
-    if (state === null || !client.session.durable) return 0;
-    const key = `${client.session.vhostName}\0${client.session.clientId}\0${id}`;
-    return present ? state.put(space, key, NOTHING) : state.remove(space, key);
-  }
-
-  private forgetIdentifiers(session: Session, client: ClientState): void {
-    for (const id of client.received ?? []) this.storeReceived(client, id, false);
-    for (const id of client.window.inOrder()) {
-      if (client.window.stateOf(id) === InflightState.AwaitPubcomp) this.storeReleased(client, id, false);
-    }
-    session.state = null;
-  }
-
-  /** After Broker.recover: identifiers go back to their sessions. */
+  /** After Broker.recover: identifiers and wills go back to their sessions, share groups and exclusive filters to their members. */
   recover(): void {
-    const { state, vhosts } = this.broker;
-    if (state === null) return;
-    for (const [key] of state.load(RECEIVED)) {
-      const [vhost, clientId, id] = key.split('\0');
-      const session = vhosts.get(vhost!)?.sessions.get(clientId!);
-      if (session === undefined) continue;
-      const client = this.clientOf(session);
-      client.received ??= new ReceivedIds();
-      client.received.add(Number(id));
+    for (const vhost of this.broker.vhosts.values()) {
+      for (const session of vhost.sessions.values()) this.recoverSubscriptions(vhost, session);
+      // A group of which no member's session outlived the process.
+      for (const queue of vhost.queues.values()) {
+        if (queue.name.startsWith(SHARE_PREFIX) && !this.held.isMember(queue)) vhost.deleteQueue(queue);
+      }
+    }
+    for (const { vhost, session, will, dueMs } of this.stored.recover()) {
+      // Its client was cut off when the broker ended: the delay begins now.
+      const atMs = dueMs !== 0 ? dueMs : this.broker.nowMs + Math.min(will.delayMs, session.expiryMs);
+      this.delayed.push({ vhost, session, will, dueMs: atMs });
     }
   }
 
-  private clientOf(session: Session): ClientState {
-    if (session.state instanceof ClientState) return session.state;
-    const client = new ClientState(session);
-    session.state = client;
-    return client;
+  private recoverSubscriptions(vhost: Vhost, session: Session): void {
+    for (const subscription of [...session.subscriptions.values()]) {
+      const { filter, options } = subscription;
+      if (filter.startsWith(EXCLUSIVE_PREFIX)) this.held.hold(session, filter);
+      if (!filter.startsWith(SHARE_PREFIX)) continue;
+      let { queue } = subscription;
+      if (queue === null) {
+        // The group was made by a member that did not outlive the process.
+        const address = filterToAddress(filter);
+        if (address.kind !== 'binding' || address.share === null) continue;
+        queue = shareQueue(vhost, address.share, address.exchange, address.pattern, true);
+        vhost.subscribeQueue(session, filter, queue, options);
+      }
+      this.held.join(queue);
+    }
   }
+}
+
+/** What a CONNECT of MQTT 3 is answered with; -1 for nothing. */
+function connectionReturnCode(connection: Connection, reason: number): number {
+  if (
+    !connection.connectRead &&
+    reason !== ReasonCode.UNSUPPORTED_PROTOCOL_VERSION &&
+    reason !== ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+  ) {
+    return -1;
+  }
+  return connackReturnCode(reason);
 }
 
 /** Topics remembered per virtual host and user, and the memory for it. */

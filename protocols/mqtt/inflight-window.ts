@@ -14,6 +14,8 @@ export const InflightState = {
   AwaitPubrec: 2,
   /** PUBREC came, PUBREL sent; the queue has settled the message. */
   AwaitPubcomp: 3,
+  /** PUBLISH QoS 2 sent before the broker was restarted: the message is still in the log, and takes this place when it comes by. */
+  Recovered: 4,
 } as const;
 export type InflightState = (typeof InflightState)[keyof typeof InflightState];
 
@@ -47,6 +49,26 @@ export class InflightWindow {
     return id;
   }
 
+  /** Takes a certain identifier: one that was given out before a restart. It must be free. */
+  place(id: number, queue: Queue | null, tag: number, state: InflightState): void {
+    while (this.states[id & this.mask] !== InflightState.Free) this.grow();
+    const at = id & this.mask;
+    this.ids[at] = id;
+    this.states[at] = state;
+    this.tags[at] = tag;
+    this.queues[at] = queue;
+    this.count++;
+    this.next = id === 65_535 ? 1 : id + 1;
+  }
+
+  /** A recovered identifier has found its message. */
+  found(id: number, queue: Queue, tag: number): void {
+    const at = id & this.mask;
+    this.states[at] = InflightState.AwaitPubrec;
+    this.tags[at] = tag;
+    this.queues[at] = queue;
+  }
+
   stateOf(id: number): InflightState {
     const at = id & this.mask;
     return this.ids[at] === id ? (this.states[at] as InflightState) : InflightState.Free;
@@ -60,7 +82,8 @@ export class InflightWindow {
     return this.tags[id & this.mask]!;
   }
 
-  queueOf(id: number): Queue {
+  /** Null for an identifier of which only PUBCOMP is missing, or whose message has not been found yet. */
+  queueOf(id: number): Queue | null {
     return this.queues[id & this.mask]!;
   }
 

@@ -8,11 +8,12 @@
 //   Message Expiry Interval     expiresAtMs
 //   Payload Format Indicator    utf8
 //   User Properties             headers, in order, duplicates kept
-import { Message } from '../../src/core/message.ts';
-import type { Guarantee } from '../../src/core/guarantee.ts';
-import { NO_HEADERS, NO_PROPERTIES, type Properties as CoreProperties } from '../../src/core/properties.ts';
+
 import { type Address, topicAddress } from '../../src/core/address.ts';
 import { BrokerError } from '../../src/core/errors.ts';
+import type { Guarantee } from '../../src/core/guarantee.ts';
+import { Message } from '../../src/core/message.ts';
+import { type Properties as CoreProperties, NO_HEADERS, NO_PROPERTIES } from '../../src/core/properties.ts';
 import { addressToTopic, topicToAddress } from './addresses.ts';
 import { type Publish, publish } from './packet.ts';
 import { EMPTY_PROPERTIES, Properties } from './properties.ts';
@@ -93,10 +94,12 @@ function propertiesOf(message: Message): Readonly<Properties> {
   if (core === NO_PROPERTIES && headers.length === 0 && priority === 0 && expiresAtMs === 0) return EMPTY_PROPERTIES;
   const properties = new Properties();
   properties.contentType = carried(core.contentType);
-  properties.correlationData = core.correlationId !== null && core.correlationId.length > TEXT_BYTES_MAX ? null : core.correlationId;
+  properties.correlationData =
+    core.correlationId !== null && core.correlationId.length > TEXT_BYTES_MAX ? null : core.correlationId;
   properties.responseTopic = core.replyTo === null ? null : carried(addressToTopic(core.replyTo));
   if (core.utf8) properties.payloadFormat = 1;
-  if (expiresAtMs !== 0) properties.messageExpiryIntervalS = Math.max(1, Math.ceil((expiresAtMs - receivedAtMs) / 1000));
+  if (expiresAtMs !== 0)
+    properties.messageExpiryIntervalS = Math.max(1, Math.ceil((expiresAtMs - receivedAtMs) / 1000));
   const pairs = [...named(core)];
   if (priority !== 0) pairs.push('priority', String(priority));
   for (let i = 0; i + 1 < headers.length; i += 2) {

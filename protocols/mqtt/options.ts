@@ -16,6 +16,12 @@ export interface MqttOptions {
   readonly sharedSubscriptions: boolean;
   readonly subscriptionIdentifiers: boolean;
   readonly validatePayloadFormat: boolean;
+  /** A message that several subscriptions of a client match: one copy at the highest QoS, or one for each. */
+  readonly overlappingSubscriptions: 'once' | 'each';
+  /** Server Reference: every client is sent there instead of being let in; '' for none. */
+  readonly serverReference: string;
+  /** With a serverReference: for good (0x9D) instead of for now (0x9C). */
+  readonly serverMoved: boolean;
   readonly levelsMax: number;
   readonly subscriptionsMax: number;
   readonly preAuthBytesMax: number;

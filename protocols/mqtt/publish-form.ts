@@ -64,6 +64,7 @@ export function runOfPublish(publish: Publish, version: WireVersion, receivedAtM
   const seconds = publish.properties.messageExpiryIntervalS;
   if (seconds !== null) run.expiresAtMs = receivedAtMs + seconds * 1000;
   run.priority = priorityOf(publish);
+  run.persistent = isPersistent(publish);
   run.owned = true;
   return run;
 }
@@ -76,6 +77,14 @@ export function priorityOf(publish: Publish): number {
     if (pairs[i] === 'priority' && /^\d{1,3}$/.test(pairs[i + 1]!)) return Math.min(255, Number(pairs[i + 1]));
   }
   return 0;
+}
+
+/** The user property delivery-mode=1 says that the message need not be on the disk, whatever its QoS. */
+export function isPersistent(publish: Publish): boolean {
+  const pairs = publish.properties.userProperties;
+  if (pairs === null) return true;
+  for (let i = 0; i + 1 < pairs.length; i += 2) if (pairs[i] === 'delivery-mode') return pairs[i + 1] !== '1';
+  return true;
 }
 
 /** Offset of the packet identifier in the frame that starts at `frame` (QoS > 0). */
@@ -199,7 +208,11 @@ export function dressedFrame(run: Run, index: number, version: WireVersion, dres
       properties.messageExpiryIntervalS = Math.max(1, Math.ceil((run.expiresAtMs - dressing.nowMs) / 1000));
     }
     if (dressing.deliveryCount > 0) {
-      properties.userProperties = [...(properties.userProperties ?? []), 'x-delivery-count', String(dressing.deliveryCount)];
+      properties.userProperties = [
+        ...(properties.userProperties ?? []),
+        'x-delivery-count',
+        String(dressing.deliveryCount),
+      ];
     }
     publish.properties = properties;
   }

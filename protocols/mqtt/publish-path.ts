@@ -1,19 +1,19 @@
 // The way of a PUBLISH from its bytes into the core: consecutive packets to the same destinations with the same first byte are gathered into one borrowed run; flush() publishes it and
 // answers. Whatever is unusual (retain, DUP, properties, aliases, refused topics, repeated QoS 2) comes as an object through one().
 import type { DestinationSet } from '../../src/core/destination-set.ts';
+import { ProtocolError } from '../../src/core/errors.ts';
 import type { Route } from '../../src/core/route-table.ts';
 import type { Run } from '../../src/core/run.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import { ReceivedIds } from './client-state.ts';
 import type { Connection } from './connection.ts';
 import { protocolError, topicAliasInvalid, topicNameInvalid } from './errors.ts';
-import { EMPTY_PROPERTIES } from './properties.ts';
-import type { Publish } from './packet.ts';
+import type { Publish, Will } from './packet.ts';
 import { PacketType } from './packet-type.ts';
-import { MQTT_CODEC, priorityOf, runOfPublish } from './publish-form.ts';
+import { EMPTY_PROPERTIES } from './properties.ts';
+import { isPersistent, MQTT_CODEC, priorityOf, runOfPublish } from './publish-form.ts';
 import { ReasonCode } from './reason-codes.ts';
 import { validTopicName } from './topics.ts';
-import { ProtocolError } from '../../src/core/errors.ts';
 
 /** Messages of one run: bounds the scratch arrays, and how long one publish call can take. */
 export const RUN_COUNT_MAX = 8192;
@@ -93,16 +93,17 @@ export class PublishPath {
     run.count = count;
     run.offsets = gathering.offsets;
     run.guarantee = qos;
+    run.persistent = true;
     run.priority = 0;
     run.expiresAtMs = 0;
     run.receivedAtMs = connection.nowMs;
     run.publisher = connection;
     const position = connection.vhost.publish(run, gathering.route!);
     if (qos === 0) return;
-    this.checkReceiveMaximum(count);
     const reason = acknowledgements.publishReason(connection, run);
     const kind = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
     acknowledgements.answerMany(connection, kind, gathering.ids, count, reason, position);
+    this.checkReceiveMaximum();
   }
 
   /** Forgets what has been gathered: the connection ends by an error in the same chunk before it was published. */
@@ -119,11 +120,19 @@ export class PublishPath {
     const resolved = this.resolveAlias(publish);
     if (publish.qos > options.maximumQos) {
       // [MQTT-3.2.2-11]
-      throw new ProtocolError('qos-not-supported', ReasonCode.QOS_NOT_SUPPORTED, `QoS ${publish.qos}; mqtt.maximumQos is ${options.maximumQos}`);
+      throw new ProtocolError(
+        'qos-not-supported',
+        ReasonCode.QOS_NOT_SUPPORTED,
+        `QoS ${publish.qos}; mqtt.maximumQos is ${options.maximumQos}`,
+      );
     }
     if (publish.retain && !options.retainAvailable) {
       // [MQTT-3.2.2-14]
-      throw new ProtocolError('retain-not-supported', ReasonCode.RETAIN_NOT_SUPPORTED, 'RETAIN; mqtt.retainAvailable is false');
+      throw new ProtocolError(
+        'retain-not-supported',
+        ReasonCode.RETAIN_NOT_SUPPORTED,
+        'RETAIN; mqtt.retainAvailable is false',
+      );
     }
     if (publish.qos === 2 && this.isRepeated(publish.packetId)) {
       // [MQTT-4.3.3-10]: taken before; the answer is repeated, the message is not.
@@ -142,20 +151,20 @@ export class PublishPath {
     }
     const run = this.runOf(publish, bytes, start, end, resolved);
     run.publisher = connection;
-    if (publish.qos === 2) this.take(publish.packetId);
     const { vhost } = connection;
-    let position = vhost.publish(run, route);
+    let position = publish.qos === 2 ? this.take(publish.packetId) : 0;
+    position = Math.max(position, vhost.publish(run, route));
     if (run.refused === null && publish.retain) {
       const retained = adapter.retain(vhost, route, run, publish.payload.length === 0);
       if (retained < 0) run.refused = 'quota-exceeded';
       else if (retained > position) position = retained;
     }
     if (publish.qos === 0) return;
-    this.checkReceiveMaximum(1);
     const kind = publish.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
     const reason = acknowledgements.publishReason(connection, run);
     if (reason >= 0x80 && publish.qos === 2) this.giveUp(publish.packetId);
     acknowledgements.answer(connection, kind, publish.packetId, reason, position);
+    this.checkReceiveMaximum();
   }
 
   /** The frame as it is where it is in normal form, otherwise a new one. */
@@ -176,6 +185,7 @@ export class PublishPath {
     offsets[0] = 0;
     offsets[1] = end - start;
     run.guarantee = publish.qos;
+    run.persistent = isPersistent(publish);
     run.frameBytesMax = end - start;
     run.receivedAtMs = connection.nowMs;
     const seconds = publish.properties.messageExpiryIntervalS;
@@ -193,7 +203,8 @@ export class PublishPath {
       return false;
     }
     // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
-    if (alias > topicAliasMaximum) throw topicAliasInvalid(`topic alias ${alias}; mqtt.topicAliasMaximum is ${topicAliasMaximum}`);
+    if (alias > topicAliasMaximum)
+      throw topicAliasInvalid(`topic alias ${alias}; mqtt.topicAliasMaximum is ${topicAliasMaximum}`);
     this.aliases ??= [];
     if (publish.topic === '') {
       const topic = this.aliases[alias];
@@ -205,9 +216,13 @@ export class PublishPath {
       this.aliases[alias] = publish.topic;
     }
     // An alias means something on one connection only [MQTT-3.3.2-10]: it does not travel on.
-    publish.properties = Object.assign(Object.create(Object.getPrototypeOf(EMPTY_PROPERTIES) as object), publish.properties, {
-      topicAlias: null,
-    }) as typeof publish.properties;
+    publish.properties = Object.assign(
+      Object.create(Object.getPrototypeOf(EMPTY_PROPERTIES) as object),
+      publish.properties,
+      {
+        topicAlias: null,
+      },
+    ) as typeof publish.properties;
     return true;
   }
 
@@ -222,18 +237,22 @@ export class PublishPath {
     return this.connection.client!.received?.has(id) === true;
   }
 
-  private take(id: number): void {
-    const client = this.connection.client!;
+  /** Returns the position to wait for. */
+  private take(id: number): number {
+    const { connection } = this;
+    const client = connection.client!;
     client.received ??= new ReceivedIds();
     client.received.add(id);
-    this.connection.adapter.storeReceived(client, id, true);
+    connection.qos2Pending++;
+    return connection.adapter.stored.putReceived(client.session, id);
   }
 
   private giveUp(id: number): void {
     // A PUBREC of 0x80 and above ends the exchange: the identifier is free again [MQTT-4.3.3-9].
     const client = this.connection.client!;
     client.received!.remove(id);
-    this.connection.adapter.storeReceived(client, id, false);
+    this.connection.qos2Pending--;
+    this.connection.adapter.stored.removeReceived(client.session, id);
   }
 
   private refuse(publish: Publish, reason: number): void {
@@ -242,19 +261,23 @@ export class PublishPath {
     const kind = publish.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
     if (connection.wire === 4) {
       // [3.1.1 MQTT-3.3.5-2]: there is no way to say no. The positive answer keeps the client going; the refusal is counted and logged.
-      if (publish.qos === 2) this.take(publish.packetId);
-      acknowledgements.answer(connection, kind, publish.packetId, 0, 0);
+      const position = publish.qos === 2 ? this.take(publish.packetId) : 0;
+      acknowledgements.answer(connection, kind, publish.packetId, 0, position);
       return;
     }
     acknowledgements.answer(connection, kind, publish.packetId, reason, 0);
   }
 
-  private checkReceiveMaximum(count: number): void {
+  /**
+   * Unanswered PUBLISH packets of this connection: at QoS 2 until PUBCOMP, at QoS 1 while PUBACK waits for the log; what is answered at once never counts. MQTT 3 clients have agreed to
+   * no number.
+   */
+  private checkReceiveMaximum(): void {
     const { connection } = this;
-    const pending = connection.confirms.count + count + (connection.client?.received?.count ?? 0);
+    const pending = connection.pubacksPending + connection.qos2Pending;
     const { receiveMaximum } = connection.adapter.options;
-    if (connection.wire === 4 || pending <= receiveMaximum || connection.confirms.count === 0) return;
-    // [MQTT-3.3.4-9]
+    if (pending <= receiveMaximum || connection.wire === 4) return;
+    // MQTT 5.0 section 3.3.4; the client was told the number [MQTT-3.3.4-7].
     throw new ProtocolError(
       'receive-maximum-exceeded',
       ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
@@ -264,7 +287,7 @@ export class PublishPath {
 }
 
 /** Payload Format Indicator 1 promises UTF-8. */
-function validPayload(publish: Publish): boolean {
+export function validPayload(publish: Publish | Will): boolean {
   if (publish.properties.payloadFormat !== 1) return true;
   try {
     utf8.decode(publish.payload);
@@ -276,4 +299,3 @@ function validPayload(publish: Publish): boolean {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
-

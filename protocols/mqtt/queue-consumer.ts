@@ -5,12 +5,13 @@ import type { DeliveryOptions } from '../../src/core/delivery.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { Run } from '../../src/core/run.ts';
 import { SLOT_BYTES } from '../../src/io/output.ts';
+import * as acknowledgements from './acknowledgements.ts';
 import type { ClientState } from './client-state.ts';
 import type { Connection } from './connection.ts';
-import { isRetain } from './direct.ts';
+import { appendFitting, isRetain } from './direct.ts';
 import { InflightState } from './inflight-window.ts';
 import type { Qos } from './packet.ts';
-import { dressedFrame, packetIdOffset, PUBLISH_BYTE, wireForm } from './publish-form.ts';
+import { dressedFrame, MQTT_CODEC, PUBLISH_BYTE, packetIdOffset, wireForm } from './publish-form.ts';
 
 abstract class MqttConsumer implements Consumer {
   readonly credit: Credit;
@@ -43,11 +44,14 @@ abstract class MqttConsumer implements Consumer {
     const retain = options.retainAsPublished && isRetain(run);
     const expires = connection.wire === 5 && run.expiresAtMs !== 0;
     if (
+      (qos === 2 && this.client.logged) ||
+      connection.aliases !== null ||
       retain ||
       identifiers !== null ||
       expires ||
       deliveryCount > 0 ||
-      run.frameBytesMax + DRESSING_BYTES_MAX > connection.packetBytesMax
+      (run.codec === MQTT_CODEC ? run.frameBytesMax + DRESSING_BYTES_MAX : Number.POSITIVE_INFINITY) >
+        connection.packetBytesMax
     ) {
       for (let i = 0; i < count; i++) {
         this.sendDressed(connection, queue, run, index + i, firstTag + i, qos, retain, identifiers, deliveryCount);
@@ -70,25 +74,55 @@ abstract class MqttConsumer implements Consumer {
     subscriptionIdentifiers: readonly number[] | null,
     deliveryCount: number,
   ): void {
+    const { client } = this;
     const state = qos === 2 ? InflightState.AwaitPubrec : InflightState.AwaitPuback;
-    const packetId = qos === 0 ? 0 : this.client.window.add(queue, tag, state);
+    const recovered = qos === 2 && client.recovered !== null ? client.takeRecovered(queue, tag) : 0;
+    const packetId = recovered !== 0 ? recovered : qos === 0 ? 0 : client.window.add(queue, tag, state);
+    if (recovered !== 0) client.window.found(recovered, queue, tag);
     const frame = dressedFrame(run, index, connection.wire, {
       qos,
       retain,
-      dup: false,
+      // [MQTT-3.3.1-1]
+      dup: recovered !== 0,
       packetId,
       subscriptionIdentifiers,
       deliveryCount,
       nowMs: connection.nowMs,
     });
-    if (frame.length > connection.packetBytesMax) {
-      // [MQTT-3.1.2-25]: as if it had been sent and acknowledged.
-      connection.counters.droppedTooLarge++;
-      if (packetId !== 0) connection.settleLater(packetId);
-      return;
+    if (qos === 2 && recovered === 0 && client.logged) {
+      const sequence = queue.sequenceOf(tag);
+      if (sequence !== 0) {
+        // Sent when the identifier is on the disk with what it stands for: after a crash the message would get another one, and arrive twice.
+        const position = connection.adapter.stored.putSent(client.session, packetId, queue, sequence);
+        acknowledgements.sendWhenDurable(connection, new PendingPublish(packetId, frame), position);
+        return;
+      }
     }
-    connection.output.appendOwned(frame);
+    sendFitting(connection, frame, packetId);
   }
+}
+
+/** A PUBLISH that waits for the log. */
+export class PendingPublish {
+  readonly packetId: number;
+  readonly frame: Uint8Array;
+
+  constructor(packetId: number, frame: Uint8Array) {
+    this.packetId = packetId;
+    this.frame = frame;
+  }
+}
+
+/** Sends a PUBLISH that is made for this connection, unless it is too large for the client. */
+export function sendFitting(connection: Connection, frame: Uint8Array, packetId: number): void {
+  if (connection.aliases === null && frame.length <= connection.packetBytesMax) {
+    connection.output.appendOwned(frame);
+    return;
+  }
+  if (appendFitting(connection, frame, 0, frame.length)) return;
+  // [MQTT-3.1.2-25]: as if it had been sent and acknowledged.
+  connection.counters.droppedTooLarge++;
+  if (packetId !== 0) connection.settleLater(packetId);
 }
 
 /** Takes from the session's own queue: the smaller of what publisher and subscription ask for. */

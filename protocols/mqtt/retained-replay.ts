@@ -1,9 +1,10 @@
 // Retained messages on their way to a new subscription: walked in slices, so that a million of them neither stall the other clients nor fill this one's output.
+
+import { Action } from '../../src/core/authorizer.ts';
 import type { DeliveryOptions } from '../../src/core/delivery.ts';
 import { deliveryOptions } from '../../src/core/delivery.ts';
 import type { Guarantee } from '../../src/core/guarantee.ts';
 import type { RetainedEntry, RetainedWalk } from '../../src/core/retained.ts';
-import { Action } from '../../src/core/authorizer.ts';
 import type { Connection } from './connection.ts';
 import { dressedFrame } from './publish-form.ts';
 
@@ -79,7 +80,8 @@ export class RetainedReplay {
     const principal = connection.principal!;
     if (principal.policy !== null) {
       const resource = { vhost: connection.vhost.name, kind: 'topic', name: entry.path, key: entry.path } as const;
-      if (!connection.adapter.broker.authorizer.allows(principal, connection.clientId, Action.Subscribe, resource)) return;
+      if (!connection.adapter.broker.authorizer.allows(principal, connection.clientId, Action.Subscribe, resource))
+        return;
     }
     const qos = run.guarantee < options.guarantee ? run.guarantee : options.guarantee;
     if (qos > 0 && connection.session?.queue != null) {

@@ -1,22 +1,25 @@
 // SUBSCRIBE and UNSUBSCRIBE: from filters to bindings, shared queues and named queues, each with its own reason code. What is found out about an address is found out here, once.
+import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { Action } from '../../src/core/authorizer.ts';
-import { BrokerError } from '../../src/core/errors.ts';
-import { queueSpec } from '../../src/core/queue-spec.ts';
-import { queueResource, addressResource } from '../../src/core/resource.ts';
+import { Outcome } from '../../src/core/consumer.ts';
+import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
-import type { Subscription as SessionSubscription } from '../../src/core/session.ts';
-import { ProtocolError } from '../../src/core/errors.ts';
+import { queueSpec } from '../../src/core/queue-spec.ts';
+import { addressResource, queueResource } from '../../src/core/resource.ts';
+import type { Session, Subscription as SessionSubscription } from '../../src/core/session.ts';
+import type { Vhost } from '../../src/core/vhost.ts';
 import * as acknowledgements from './acknowledgements.ts';
-import { filterToAddress, type SubscribeAddress } from './addresses.ts';
-import type { ClientState } from './client-state.ts';
+import { filterToAddress, REPLY_PREFIX, replyPrefix, type SubscribeAddress } from './addresses.ts';
+import { ClientState } from './client-state.ts';
 import { attachOwnQueue } from './connect.ts';
 import type { Connection } from './connection.ts';
+import { SHARE_PREFIX } from './held-filters.ts';
 import { InflightState } from './inflight-window.ts';
-import { suback, type Subscribe, type Subscription, unsuback, type Unsubscribe } from './packet.ts';
+import { type Subscribe, type Subscription, suback, type Unsubscribe, unsuback } from './packet.ts';
 import { SharedConsumer, WorkConsumer } from './queue-consumer.ts';
 import { ReasonCode } from './reason-codes.ts';
 import { RetainedReplay } from './retained-replay.ts';
-import { hasWildcard, parseTopicFilter } from './topics.ts';
+import { hasWildcard, parseTopicFilter, validTopicFilter } from './topics.ts';
 
 const NO_FLAGS = { durable: false, autoDelete: false, exclusive: false };
 
@@ -79,13 +82,17 @@ function subscribe(
     return qos;
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
-    const code = error.code === 'invalid-argument' ? ReasonCode.TOPIC_FILTER_INVALID : acknowledgements.reasonOfBrokerError(error);
+    const code =
+      error.code === 'invalid-argument' ? ReasonCode.TOPIC_FILTER_INVALID : acknowledgements.reasonOfBrokerError(error);
     return refuse(code, error.message);
   }
 }
 
 function mayRead(connection: Connection, address: SubscribeAddress): string | null {
   const { adapter, principal, vhost, clientId } = connection;
+  if (address.kind === 'binding' && address.exchange === TOPIC_EXCHANGE && !mayReadReplies(address.pattern, clientId)) {
+    return `${address.pattern} is for replies to another client`;
+  }
   if (principal!.policy === null) return null;
   const resource =
     address.kind === 'queue'
@@ -94,6 +101,11 @@ function mayRead(connection: Connection, address: SubscribeAddress): string | nu
   return adapter.broker.authorizer.allows(principal!, clientId, Action.Subscribe, resource)
     ? null
     : `${principal!.name} may not subscribe to ${resource.kind} ${JSON.stringify(resource.name)}`;
+}
+
+/** Replies are for the client they are addressed to, whatever the permissions say. */
+function mayReadReplies(pattern: string, clientId: string): boolean {
+  return !pattern.startsWith(REPLY_PREFIX) || pattern.startsWith(replyPrefix(clientId));
 }
 
 /** User properties x-… of SUBSCRIBE are the arguments of the queue it declares. */
@@ -114,6 +126,7 @@ function subscribeTo(
   replays: (() => void)[],
 ): void {
   const { vhost } = connection;
+  const { held } = connection.adapter;
   const session = connection.session!;
   const options = {
     guarantee: asked.qos,
@@ -130,18 +143,22 @@ function subscribeTo(
     return;
   }
   if (address.share !== null) {
-    const queue = shareQueue(connection, address.share, address.exchange, address.pattern);
-    if (existing !== undefined) stopConsuming(connection.client!, existing);
+    const queue = shareQueue(vhost, address.share, address.exchange, address.pattern, session.durable);
+    if (existing === undefined) held.join(queue);
+    else stopConsuming(connection.client!, existing);
     vhost.subscribeQueue(session, asked.filter, queue, options);
     consumeQueue(connection, session.subscriptions.get(asked.filter)!);
     // No retained messages for shared subscriptions (MQTT 5.0 section 4.8.2).
     return;
   }
+  if (address.exclusive && !held.hold(session, asked.filter)) {
+    throw new BrokerError('quota-exceeded', `${asked.filter} is taken by another session`);
+  }
   vhost.subscribe(session, asked.filter, address.exchange, address.pattern, options);
   attachOwnQueue(connection);
   // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
   if (asked.retainHandling === 2 || (asked.retainHandling === 1 && existing !== undefined)) return;
-  if (address.exchange !== 'amq.topic' || vhost.retained.count === 0) return;
+  if (address.exchange !== TOPIC_EXCHANGE || vhost.retained.count === 0) return;
   replays.push(() => {
     connection.replay ??= new RetainedReplay(connection);
     connection.replay.add(vhost.retained.walk(address.pattern), asked.qos, identifier);
@@ -149,22 +166,29 @@ function subscribeTo(
 }
 
 /** `$queue/<q>` declares on first use, `$amq/queue/<q>` must find it. */
-function namedQueue(connection: Connection, address: SubscribeAddress & { kind: 'queue' }, args: Map<string, string>): Queue {
+function namedQueue(
+  connection: Connection,
+  address: SubscribeAddress & { kind: 'queue' },
+  args: Map<string, string>,
+): Queue {
   const { vhost, session } = connection;
+  if (address.queue.startsWith(SHARE_PREFIX)) {
+    throw new BrokerError('access-refused', 'queues under $share/ belong to share groups');
+  }
   const there = vhost.queues.get(address.queue);
   if (there !== undefined && (!address.declare || args.size === 0)) {
     vhost.checkHolder(there, session);
     return there;
   }
-  if (!address.declare) throw new BrokerError('not-found', `there is no queue ${JSON.stringify(address.queue)} in vhost ${vhost.name}`);
+  if (!address.declare)
+    throw new BrokerError('not-found', `there is no queue ${JSON.stringify(address.queue)} in vhost ${vhost.name}`);
   return vhost.declareQueue(queueSpec(address.queue, { ...NO_FLAGS, durable: true }, args));
 }
 
 /** The queue behind a share group: one per group and filter, gone with its last member's subscription. */
-function shareQueue(connection: Connection, group: string, exchange: string, pattern: string): Queue {
-  const { vhost } = connection;
-  const name = `$share/${group}/${exchange === 'amq.topic' ? '' : `$exchange/${exchange}/`}${pattern}`;
-  const queue = vhost.queues.get(name) ?? vhost.declareQueue(queueSpec(name, { ...NO_FLAGS, durable: connection.session!.durable }, new Map()));
+export function shareQueue(vhost: Vhost, group: string, exchange: string, pattern: string, durable: boolean): Queue {
+  const name = `$share/${group}/${exchange === TOPIC_EXCHANGE ? '' : `$exchange/${exchange}/`}${pattern}`;
+  const queue = vhost.queues.get(name) ?? vhost.declareQueue(queueSpec(name, { ...NO_FLAGS, durable }, new Map()));
   vhost.bind(exchange, queue, pattern);
   return queue;
 }
@@ -179,20 +203,59 @@ export function consumeQueue(connection: Connection, subscription: SessionSubscr
   queue.attach(consumer, false);
 }
 
-/** Leaves a subscription's queue. What was sent and is not acknowledged goes back to it, for others. */
+/**
+ * Leaves a subscription's queue. What is in flight stays with the session until it is acknowledged [MQTT-3.10.4-3]; what has not been sent is for others.
+ */
 export function stopConsuming(client: ClientState, subscription: SessionSubscription): void {
   const { queue, filter } = subscription;
   const consumer = client.consumers.get(filter);
   if (queue === null || consumer === undefined) return;
   client.consumers.delete(filter);
   const { window } = client;
-  for (const id of window.inOrder()) {
-    // After PUBREC the queue has settled it; only the identifier is still to be released.
-    if (window.queueOf(id) !== queue || window.stateOf(id) === InflightState.AwaitPubcomp) continue;
-    window.remove(id);
-    client.credit.available++;
-  }
+  for (const id of window.inOrder()) if (window.queueOf(id) === queue) queue.keep(window.tagOf(id));
   queue.detach(consumer);
+}
+
+/**
+ * The connection is gone: what its shared and named queues had in flight with it goes to others at once. Only QoS 2 of a shared subscription waits for its client
+ * [MQTT-4.8.2-4]. After PUBREC there is nothing left to give.
+ */
+export function leaveQueues(session: Session): void {
+  const client = session.state;
+  if (!(client instanceof ClientState)) return;
+  client.credit.available = 0;
+  const { window, connection } = client;
+  const given: { queue: Queue; tag: number }[] = [];
+  for (const id of window.inOrder()) {
+    const queue = window.queueOf(id);
+    const state = window.stateOf(id);
+    if (
+      queue === null ||
+      queue === session.queue ||
+      (state !== InflightState.AwaitPuback && state !== InflightState.AwaitPubrec)
+    )
+      continue;
+    const tag = window.tagOf(id);
+    queue.keep(tag);
+    if (state === InflightState.AwaitPubrec && queue.name.startsWith(SHARE_PREFIX)) continue;
+    if (state === InflightState.AwaitPubrec) connection?.adapter.stored.removeSent(session, id);
+    window.remove(id);
+    given.push({ queue, tag });
+  }
+  for (const [filter, consumer] of client.consumers) session.subscriptions.get(filter)?.queue?.detach(consumer);
+  client.consumers.clear();
+  for (const { queue, tag } of given) queue.settle(tag, Outcome.Requeued);
+}
+
+/** The session is no more: QoS 2 in flight of shared subscriptions is dropped, nobody else may get it [MQTT-4.8.2-5]. */
+export function endDeliveries(client: ClientState): void {
+  const { window } = client;
+  for (const id of window.inOrder()) {
+    const queue = window.queueOf(id);
+    if (window.stateOf(id) === InflightState.AwaitPubrec && queue?.name.startsWith(SHARE_PREFIX) === true) {
+      queue.settle(window.tagOf(id), Outcome.Rejected);
+    }
+  }
 }
 
 export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void {
@@ -202,11 +265,20 @@ export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void
   const codes: number[] = [];
   for (const filter of packet.filters) {
     const subscription = session.subscriptions.get(filter);
-    if (subscription !== undefined) stopConsuming(connection.client!, subscription);
-    // [MQTT-3.10.4-1]
-    const found = vhost.unsubscribe(session, filter);
-    if (subscription?.queue != null) adapter.dropUnusedShare(vhost, subscription);
-    codes.push(found ? ReasonCode.SUCCESS : ReasonCode.NO_SUBSCRIPTION_EXISTED);
+    if (subscription === undefined) {
+      codes.push(
+        validTopicFilter(filter, adapter.topicLimits)
+          ? ReasonCode.NO_SUBSCRIPTION_EXISTED
+          : ReasonCode.TOPIC_FILTER_INVALID,
+      );
+      continue;
+    }
+    stopConsuming(connection.client!, subscription);
+    // [MQTT-3.10.4-1] [MQTT-3.10.4-2]
+    vhost.unsubscribe(session, filter);
+    adapter.held.release(session, filter);
+    if (subscription.queue !== null && filter.startsWith(SHARE_PREFIX)) adapter.held.leave(vhost, subscription.queue);
+    codes.push(ReasonCode.SUCCESS);
   }
   // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
   acknowledgements.answerPacket(connection, unsuback(packet.packetId, codes), log.position);

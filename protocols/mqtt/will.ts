@@ -21,10 +21,7 @@ export interface StoredWill {
 /** Copies what the CONNECT packet only lent. */
 export function storedWill(will: Will, version: WireVersion): StoredWill {
   const { properties } = will;
-  const own = Object.assign(new Properties(), properties, {
-    willDelayIntervalS: null,
-    correlationData: properties.correlationData === null ? null : new Uint8Array(properties.correlationData),
-  });
+  const own = Object.assign(willProperties(will), { willDelayIntervalS: null });
   return {
     topic: will.topic,
     payload: new Uint8Array(will.payload),
@@ -34,6 +31,14 @@ export function storedWill(will: Will, version: WireVersion): StoredWill {
     delayMs: (properties.willDelayIntervalS ?? 0) * 1000,
     version,
   };
+}
+
+/** The properties of a will in memory of their own. */
+export function willProperties({ properties }: Will): Properties {
+  const { correlationData } = properties;
+  return Object.assign(new Properties(), properties, {
+    correlationData: correlationData === null ? null : new Uint8Array(correlationData),
+  });
 }
 
 export interface DelayedWill {
@@ -47,8 +52,15 @@ export interface DelayedWill {
 export function publishWill(adapter: MqttAdapter, vhost: Vhost, session: Session, will: StoredWill): void {
   // The end of the session sends it even earlier, so a delay needs a session that goes on.
   const delayMs = Math.min(will.delayMs, session.expiryMs);
-  if (delayMs > 0) adapter.delayWill({ vhost, session, will, dueMs: adapter.broker.nowMs + delayMs });
-  else sendWill(adapter, vhost, session, will);
+  if (delayMs > 0 && !session.ended) {
+    const dueMs = adapter.broker.nowMs + delayMs;
+    adapter.delayWill({ vhost, session, will, dueMs });
+    adapter.stored.putWill(session, will, dueMs);
+    return;
+  }
+  // [MQTT-3.1.2-10]
+  adapter.stored.removeWill(session);
+  sendWill(adapter, vhost, session, will);
 }
 
 export function sendWill(adapter: MqttAdapter, vhost: Vhost, session: Session, will: StoredWill): void {

@@ -194,6 +194,26 @@ export const configSchema = z.strictObject({
       default: 'once',
       why: 'A message that several filters of a client match comes once, at the highest QoS, or once for each.',
     }),
+    serverReference: note(
+      z
+        .string()
+        .max(1024)
+        .regex(/^\P{Cc}*$/u)
+        .default(''),
+      {
+        why: 'Another server (host:port, several with spaces between them) to which MQTT 5 clients are sent instead of being let in; MQTT 3 clients are told "unavailable".',
+        allowed: 'a text of at most 1024 characters; empty lets clients in',
+        shown: '',
+      },
+    ),
+    serverMoved: flag({ default: false, why: 'With a serverReference: for good (0x9D) instead of for now (0x9C).' }),
+    sysIntervalS: count(
+      'seconds',
+      0,
+      86_400,
+      { default: 10, why: 'How often the figures under `$SYS/broker/` are published, as mosquitto does.' },
+      '0 publishes none',
+    ),
     queueBytesMax: size(64 * KIB, 64 * GIB, {
       default: 64 * MIB,
       why: 'What waits for one session. Beyond it the oldest goes, counted: an absent client must not fill the machine.',

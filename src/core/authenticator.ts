@@ -19,6 +19,19 @@ export type AuthResult =
   /** bad-credentials: the name or the password is wrong. not-authorized: none were given, and they are needed. busy: try again later. */
   | { readonly ok: false; readonly reason: 'bad-credentials' | 'not-authorized' | 'busy' };
 
+/** What an exchange says next: a challenge for the peer, or the end of it. `data` goes to the peer as it is; null for none. */
+export type AuthStep =
+  | { readonly done: false; readonly data: Uint8Array }
+  | { readonly done: true; readonly result: AuthResult; readonly data: Uint8Array | null };
+
+/** One authentication by challenge and response. */
+export interface AuthExchange {
+  /** Takes what the peer said (null: nothing yet). Called again only after it has answered with a challenge; `data` is valid during the call. Never throws for what a peer sent. */
+  step(data: Uint8Array | null): AuthStep | Promise<AuthStep>;
+}
+
 export interface Authenticator {
   authenticate(credentials: Credentials): AuthResult | Promise<AuthResult>;
+  /** Begins an exchange of this method; null when the method is not offered. The password of `credentials` plays no part. An implementation without it offers none. */
+  begin?(method: string, credentials: Credentials): AuthExchange | null;
 }

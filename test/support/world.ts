@@ -229,6 +229,9 @@ export const MQTT_DEFAULTS: MqttOptions = {
   sharedSubscriptions: true,
   subscriptionIdentifiers: true,
   validatePayloadFormat: false,
+  overlappingSubscriptions: 'once',
+  serverReference: '',
+  serverMoved: false,
   levelsMax: 128,
   subscriptionsMax: 10_000,
   preAuthBytesMax: 65_536,
@@ -292,6 +295,7 @@ export class World {
       random,
       logger,
       authenticator,
+      listenerVhost: () => '/',
       options: { ...MQTT_DEFAULTS, ...options.mqtt },
     });
     this.adapters = [this.mqttAdapter, ...(options.adapters ?? []).map((make) => make(this))];
