@@ -109,14 +109,14 @@ export const DEMO_SCRIPT = String.raw`'use strict';
       this.events.onState(state);
     }
 
-    connected(beatMs, beat) {
+    connected(beatMs, beat, watched) {
       this.retryMs = 500;
       this.heardAt = Date.now();
       this.set('connected');
       if (this.filter !== '') this.subscribe(this.filter);
       clearInterval(this.beat);
       this.beat = setInterval(() => {
-        if (Date.now() - this.heardAt > 4 * beatMs) this.socket.close();
+        if (watched && Date.now() - this.heardAt > 4 * beatMs) this.socket.close();
         else this.send(beat);
       }, beatMs);
     }
@@ -209,7 +209,7 @@ export const DEMO_SCRIPT = String.raw`'use strict';
       const type = first >> 4;
       if (type === 2) {
         this.subscribed = '';
-        if (body[1] === 0) this.connected(BEAT_MS, MqttLink.packet(0xc0, []));
+        if (body[1] === 0) this.connected(BEAT_MS, MqttLink.packet(0xc0, []), true);
         else if (body[1] === 4 || body[1] === 5) this.refused(body[1] === 4 ? 'User name or password is wrong.' : 'The broker wants to know who you are.');
       } else if (type === 3) {
         const topicEnd = 2 + ((body[0] << 8) | body[1]);
@@ -290,7 +290,8 @@ export const DEMO_SCRIPT = String.raw`'use strict';
     onFrame(command, headers, body) {
       if (command === 'CONNECTED') {
         this.subscription = 0;
-        this.connected(BEAT_MS, encoder.encode('\n'));
+        // A broker that does not promise heart-beats may be silent.
+        this.connected(BEAT_MS, encoder.encode('\n'), /^[1-9]/.test(headers['heart-beat'] ?? ''));
       } else if (command === 'MESSAGE') {
         const where = headers.destination ?? '';
         const badges = headers['content-type'] ? [headers['content-type']] : [];
