@@ -64,9 +64,8 @@ export class Run {
   publisher: Publisher | null;
   /** The messages, where somebody asked for them or they were there first. */
   messages: (Message | null)[] | null;
-  /** Encoded forms by wire slot. */
-  readonly wire: (WireForm | null)[];
-  wired: boolean;
+  /** Encoded forms by wire slot; most runs never need one, and share an empty list. */
+  wire: readonly (WireForm | null)[];
   owned: boolean;
   /** Set by Vhost.publish: somebody gets it (or would, were they there). */
   matched: boolean;
@@ -90,8 +89,7 @@ export class Run {
     this.expiresAtMs = 0;
     this.publisher = null;
     this.messages = null;
-    this.wire = new Array<WireForm | null>(WIRE_SLOTS).fill(null);
-    this.wired = false;
+    this.wire = NO_FORMS;
     this.owned = false;
     this.matched = false;
     this.refused = null;
@@ -120,18 +118,16 @@ export class Run {
   }
 
   setWire(slot: number, form: WireForm): void {
-    this.wire[slot] = form;
-    this.wired = true;
+    const forms = this.wire === NO_FORMS ? new Array<WireForm | null>(WIRE_SLOTS).fill(null) : (this.wire as (WireForm | null)[]);
+    forms[slot] = form;
+    this.wire = forms;
   }
 
   /** Makes a borrowed run ready for its next content: forgets copies and encodings of the last one. */
   reuse(): void {
     this.copy = null;
     this.messages = null;
-    if (this.wired) {
-      this.wire.fill(null);
-      this.wired = false;
-    }
+    this.wire = NO_FORMS;
   }
 
   /** This run with bytes of its own, safe to keep. One copy is made, however many ask. */
@@ -162,3 +158,4 @@ export class Run {
 }
 
 const EMPTY = new Uint8Array(0);
+const NO_FORMS: readonly (WireForm | null)[] = Object.freeze([]);
