@@ -50,6 +50,8 @@ export class Broker implements StorageListener {
   failed: Error | null = null;
   /** The disk is: what would have to be stored is refused. */
   full = false;
+  /** See setMemoryHigh. */
+  memoryHigh = false;
   /** Scratch of Vhost.publish. */
   readonly sequences: number[] = [];
   private readonly principal: (name: string) => Principal;
@@ -143,9 +145,16 @@ export class Broker implements StorageListener {
     for (const publisher of publishers) publisher.resume();
   }
 
-  /** The log has more on its way to the disk than is good: publishers wait for it. */
+  /** The process has reached its memory watermark, or is below it again: publishers wait meanwhile, consumers go on. */
+  setMemoryHigh(high: boolean): void {
+    this.memoryHigh = high;
+    if (!high) this.resumeSlowed();
+  }
+
+  /** The log has more on its way to the disk than is good, or memory is short: publishers wait. */
   slowDown(publisher: Publisher): void {
-    if (this.log.pendingBytes <= this.limits.logPendingBytesMax || this.slowed.has(publisher)) return;
+    if (!this.memoryHigh && this.log.pendingBytes <= this.limits.logPendingBytesMax) return;
+    if (this.slowed.has(publisher)) return;
     this.slowed.add(publisher);
     publisher.pause();
   }
@@ -158,11 +167,14 @@ export class Broker implements StorageListener {
   onDurable(position: number): void {
     if (this.held.length > 0) this.releaseHeld(position);
     for (const publisher of this.awaiting) publisher.onDurable(position);
-    if (this.slowed.size > 0 && this.log.pendingBytes <= this.limits.logPendingBytesMax / 2) {
-      const publishers = [...this.slowed];
-      this.slowed.clear();
-      for (const publisher of publishers) publisher.resume();
-    }
+    if (this.slowed.size > 0) this.resumeSlowed();
+  }
+
+  private resumeSlowed(): void {
+    if (this.memoryHigh || this.log.pendingBytes > this.limits.logPendingBytesMax / 2) return;
+    const publishers = [...this.slowed];
+    this.slowed.clear();
+    for (const publisher of publishers) publisher.resume();
   }
 
   onFull(full: boolean): void {

@@ -1,4 +1,5 @@
 // Which parts a broker is made of: the one place, with cli/, that knows protocols and engines by name. Everything else gets its parts handed in.
+import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { MqttAdapter } from '../../protocols/mqtt/index.ts';
 import { MQTT_CODEC } from '../../protocols/mqtt/publish-form.ts';
@@ -71,7 +72,18 @@ export function compose(config: Config, logger: Logger): Composition {
   });
   const adapters: RunningAdapter[] = [mqtt];
   const codecs = new Map<number, Codec>([MQTT_CODEC, MESSAGE_CODEC].map((codec) => [codec.id, codec]));
-  const server = new Server({ broker, storage, adapters, codecs, arena, turn, clock, logger });
+  const server = new Server({
+    broker,
+    storage,
+    adapters,
+    codecs,
+    arena,
+    turn,
+    clock,
+    logger,
+    memoryBytesMax: config.memory.highWatermark * machineMemory(),
+    memoryBytes: () => process.memoryUsage.rss(),
+  });
   return { server, adapters, users, clock, turn, arena };
 }
 
@@ -86,4 +98,11 @@ function engine(config: Config, random: SystemRandom, logger: Logger): Storage {
     crew: threadCrew(),
     onDamage: (damage) => logger.error({ ...damage }, 'damage in the log: what was there is lost, everything around it is served'),
   });
+}
+
+/** Bytes of memory this process may count on: the container's limit, or the machine's. */
+function machineMemory(): number {
+  const limit = process.constrainedMemory() ?? 0;
+  // Without a limit the answer is 0 or larger than any machine.
+  return limit > 0 && limit < totalmem() ? limit : totalmem();
 }

@@ -28,9 +28,15 @@ export interface ServerParts {
   readonly turn: Turn;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Bytes of memory of the process from which on publishers wait; Infinity for no limit. */
+  readonly memoryBytesMax: number;
+  /** Bytes of memory the process has now. */
+  memoryBytes(): number;
 }
 
 const TICK_MS = 100;
+/** How much below its watermark memory must be before publishers go on: they do not stop and go with every collection. */
+const MEMORY_RELIEF = 0.95;
 
 export class Server {
   readonly broker: Broker;
@@ -70,8 +76,21 @@ export class Server {
     broker.setTime(clock.realtime());
     broker.tick();
     for (const adapter of adapters) adapter.tick();
+    this.watchMemory();
     // What expired or was published by a timer is a unit like any other.
     this.parts.turn.request();
+  }
+
+  private watchMemory(): void {
+    const { broker, memoryBytesMax, logger } = this.parts;
+    const bytes = this.parts.memoryBytes();
+    if (!broker.memoryHigh && bytes > memoryBytesMax) {
+      logger.warn({ bytes, memoryBytesMax, setting: 'memory.highWatermark' }, 'memory is short: publishers wait until consumers have made room');
+      broker.setMemoryHigh(true);
+    } else if (broker.memoryHigh && bytes < memoryBytesMax * MEMORY_RELIEF) {
+      logger.info({ bytes, memoryBytesMax }, 'there is memory again: publishers go on');
+      broker.setMemoryHigh(false);
+    }
   }
 
   /** Tells every client, lets what is under way finish, makes everything durable, closes. The listeners are closed already. */

@@ -300,7 +300,18 @@ export class World {
     });
     this.adapters = [this.mqttAdapter, ...(options.adapters ?? []).map((make) => make(this))];
     const codecs = new Map([MQTT_CODEC, ...(options.codecs ?? [])].map((codec) => [codec.id, codec]));
-    this.server = new Server({ broker, storage, adapters: this.adapters, codecs, arena, turn, clock, logger });
+    this.server = new Server({
+      broker,
+      storage,
+      adapters: this.adapters,
+      codecs,
+      arena,
+      turn,
+      clock,
+      logger,
+      memoryBytesMax: Number.POSITIVE_INFINITY,
+      memoryBytes: () => 0,
+    });
   }
 
   /** Opens the server: needed where storage or timers matter. */
