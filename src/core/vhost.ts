@@ -249,9 +249,9 @@ export class Vhost implements QueueOwner {
         log.append(owned, new LogTargets([queue.log!], [options[i]!]));
       }
       const tag = queue.deliver(owned, options[i]!, sequence, held);
-      if (held && tag >= 0) this.broker.holdUntilDurable(position, queue, tag, owned.count);
+      if (held) this.broker.holdUntilDurable(position, queue, tag, owned.count);
     }
-    if (position !== 0 && run.publisher !== null) this.broker.slowDown(run.publisher);
+    if ((position !== 0 || this.broker.memoryHigh) && run.publisher !== null) this.broker.slowDown(run.publisher);
     return position;
   }
 
