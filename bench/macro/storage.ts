@@ -3,7 +3,17 @@
 //
 //   node dist/bench/macro/storage.js [DIRECTORY] [WORKLOAD…]     DIRECTORY is made, used and removed; without workloads all of them run
 import { fork } from 'node:child_process';
-import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AS_PUBLISHED } from '../../src/core/delivery.ts';
@@ -58,7 +68,12 @@ class Bench {
 
   async open(): Promise<number> {
     const began = performance.now();
-    this.storage = new EmbeddedStorage({ directory: this.directory, disk: new NodeDisk(), random: new SystemRandom(), crew: threadCrew() });
+    this.storage = new EmbeddedStorage({
+      directory: this.directory,
+      disk: new NodeDisk(),
+      random: new SystemRandom(),
+      crew: threadCrew(),
+    });
     await this.storage.open(CODECS, {
       onDurable: (position) => this.onDurable(position),
       onFailed: (error) => {
@@ -75,7 +90,10 @@ class Bench {
 
   targets(from: number, count: number): LogTargets {
     const queues = this.queues.slice(from, from + count);
-    return new LogTargets(queues, queues.map(() => AS_PUBLISHED));
+    return new LogTargets(
+      queues,
+      queues.map(() => AS_PUBLISHED),
+    );
   }
 
   async close(): Promise<void> {
@@ -84,7 +102,13 @@ class Bench {
   }
 
   /** publishers × window messages are always on their way; a confirmed one is followed by the next. Settles each message when it is confirmed, if asked to. */
-  async closedLoop(outstanding: number, run: Run, targets: readonly LogTargets[], settle: boolean, seconds = SECONDS): Promise<Figures> {
+  async closedLoop(
+    outstanding: number,
+    run: Run,
+    targets: readonly LogTargets[],
+    settle: boolean,
+    seconds = SECONDS,
+  ): Promise<Figures> {
     const { storage } = this;
     const { log } = storage;
     const perAppend = run.count;
@@ -163,7 +187,13 @@ function rawRate(directory: string): { rate: number; p50: number; p99: number } 
   const made = openSync(path, 'w');
   writeSync(made, zeros);
   closeSync(made);
-  const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: new (o: { initial: number; maximum: number; shared: boolean }) => { buffer: SharedArrayBuffer } } }).WebAssembly;
+  const { Memory } = (
+    globalThis as unknown as {
+      WebAssembly: {
+        Memory: new (o: { initial: number; maximum: number; shared: boolean }) => { buffer: SharedArrayBuffer };
+      };
+    }
+  ).WebAssembly;
   const block = new Uint8Array(new Memory({ initial: 1, maximum: 1, shared: true }).buffer).subarray(0, 4096);
   const file = openSync(path, constants.O_RDWR | constants.O_DIRECT | constants.O_DSYNC);
   const times: number[] = [];
@@ -342,7 +372,9 @@ const directory = process.argv[2] ?? join(tmpdir(), `sluice-bench-storage-${proc
 const chosen = process.argv.slice(3);
 mkdirSync(directory, { recursive: true });
 const raw = rawRate(directory);
-console.log(`raw: ${Math.round(raw.rate)} synced 4 KB writes/s, p50 ${raw.p50.toFixed(3)} ms, p99 ${raw.p99.toFixed(3)} ms`);
+console.log(
+  `raw: ${Math.round(raw.rate)} synced 4 KB writes/s, p50 ${raw.p50.toFixed(3)} ms, p99 ${raw.p99.toFixed(3)} ms`,
+);
 for (const [name, workload] of Object.entries(WORKLOADS)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   const figures = await workload(new Bench(join(directory, 'data')));

@@ -38,7 +38,9 @@ describe('the data directory', () => {
     const storage = new EmbeddedStorage(options);
     await storage.open(CODECS, new RecordingListener());
     storage.log.append(textRun('x'), targets([storage.log.openQueue('q', Durability.Fsync)]));
-    await expect(new EmbeddedStorage(options).open(CODECS, new RecordingListener())).rejects.toThrow(`in use by the Sluice process ${process.pid}`);
+    await expect(new EmbeddedStorage(options).open(CODECS, new RecordingListener())).rejects.toThrow(
+      `in use by the Sluice process ${process.pid}`,
+    );
     expect(statSync(directory).mode & 0o777).toBe(0o700);
     await storage.close();
     for (const name of readdirSync(directory)) expect(statSync(join(directory, name)).mode & 0o777).toBe(0o600);

@@ -68,6 +68,8 @@ export class Log {
   private framePosition = 0;
   private frameStartsUnit = true;
   private frameSync = false;
+  /** The sealed frame before asks the next one for a sync, too. */
+  private carriedSync = false;
   /** The last sealed frame asked for a sync. */
   private lastSync = true;
   private endedUnit = 0;
@@ -99,6 +101,7 @@ export class Log {
     this.cachedFrom = end;
     this.frameBytesMax = frameBytesMax;
     this.confirmBeforeSync = confirmBeforeSync;
+    segments.unit = 1;
     this.ring = memoryOf(crew.makeMemory(segments.stride));
   }
 
@@ -130,7 +133,7 @@ export class Log {
   /** Makes room for a record of `size` bytes (a multiple of 8) and counts it as appended; returns where it begins in `bytes`. */
   reserve(size: number): number {
     if (this.at + size > this.limit) this.makeRoom(size);
-    if (this.unit === this.endedUnit) this.segments.unit = ++this.unit;
+    if (this.unit === this.endedUnit) this.unit++;
     const { at } = this;
     this.at = at + size;
     return at;
@@ -144,6 +147,7 @@ export class Log {
   /** The open unit is complete. Hands the frame over when the writer has nothing to do. */
   endUnit(): void {
     this.endedUnit = this.unit;
+    this.segments.unit = this.unit + 1;
     if (this.pending.length === 0) this.seal();
   }
 
@@ -162,6 +166,8 @@ export class Log {
       (ends ? FrameFlag.EndsUnit : 0) |
       (this.frameSync || this.lastSync ? 0 : FrameFlag.Loose);
     this.lastSync = this.frameSync;
+    // A frame that ends within a unit counts only together with the one in which that unit ends: it is that one which must be synced.
+    this.carriedSync = !ends && this.frameSync;
     memory.doubles[(frameAt + 16) >>> 3] = this.framePosition;
     memory.doubles[(frameAt + 24) >>> 3] = this.sealedEnd;
     memory.bytes.fill(0, at, Math.min(align(at, BLOCK_BYTES), memory.bytes.length));
@@ -286,7 +292,7 @@ export class Log {
     this.at = this.frameAt + FRAME_HEADER_BYTES;
     this.limit = Math.min(this.frameAt + room, this.frameAt + this.segment.end - position, this.memory.bytes.length);
     this.frameStartsUnit = this.unit === this.endedUnit;
-    this.frameSync = false;
+    this.frameSync = this.carriedSync;
     this.bytes = this.memory.bytes;
     this.words = this.memory.words;
     this.doubles = this.memory.doubles;

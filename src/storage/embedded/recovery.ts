@@ -129,6 +129,8 @@ export class Recovery {
       used = checkpointNumber(name);
       break;
     }
+    // The name of the one in use may not be on the disk yet; the others go when it is.
+    if (names.length > 1) this.syncDirectory();
     for (const name of names) {
       if (checkpointNumber(name) === used) continue;
       removeIfThere(this.disk, join(this.directory, name));

@@ -58,7 +58,7 @@ export const EXTENT_BYTES = 128 * 1024;
 
 export class Segments implements DeathWatch {
   readonly stride: number;
-  /** The unit that is being collected, for deadAt. Kept up to date by the log. */
+  /** The unit that what happens now belongs to, for deadAt. Kept up to date by the log. */
   unit = 0;
   /** Segments closed, dead and not freed. */
   deadCount = 0;

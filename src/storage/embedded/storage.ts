@@ -82,6 +82,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
   private stock: Stock | null = null;
   private upkeep: Upkeep | null = null;
   private toldDurable = 0;
+  private checkedEnd = -1;
   private failed: Error | null = null;
   private closing = false;
   private readonly idleWaiters: (() => void)[] = [];
@@ -324,9 +325,13 @@ export class EmbeddedStorage implements Storage, CommitLog {
     this.upkeep = null;
   }
 
-  /** Looks at the free space again; a host calls it every second or so while the storage is full, and now and then otherwise. */
+  /** Looks at the free space again, and lets go of what a resting log does not need. A host calls it every second or so. */
   checkSpace(): void {
-    if (this.failed === null && !this.closing) this.stock?.check();
+    const { frames, stock, upkeep } = this;
+    if (this.failed !== null || this.closing || frames === null || stock === null || upkeep === null) return;
+    stock.check();
+    if (frames.end === this.checkedEnd && this.contents.segments.deadCount > 0) upkeep.checkpointSoon();
+    this.checkedEnd = frames.end;
   }
 
   private get settledDown(): boolean {
