@@ -1,6 +1,7 @@
 // What a user may do: allow and deny rules, compiled from the configuration. Pure functions of rules, action and name; deny beats allow, and what no rule
 // allows is denied. Where a user has no `allow` at all, the default permissions stand in; an empty `allow` allows nothing.
 import type { Action, Resource } from '../core/authorizer.ts';
+import { percentEncode } from '../lib/percent.ts';
 import {
   compilePattern,
   covers,
@@ -31,6 +32,7 @@ export interface Rules {
 export const DEFAULT_ALLOW: readonly Rule[] = [
   { actions: ['publish', 'subscribe', 'configure'], topics: ['#'], queues: ['#'], exchanges: ['#'] },
   { actions: ['subscribe'], topics: ['$SYS/#', '$event/#'] },
+  { actions: ['publish'], topics: ['$reply/#'] },
 ];
 
 interface CompiledRule {
@@ -121,11 +123,20 @@ function matches(
   }
 }
 
+const REPLY_PREFIX = '$reply/';
+const IN_LEVEL = /[/%+#\p{Cc}]/gu;
+
+/** `$reply/<client id>/…` is where a client gets its answers; it may read them whatever its rules allow, and nobody else may. */
+function isOwnReply(name: string, clientId: string): boolean {
+  return name.startsWith(REPLY_PREFIX) && name.startsWith(`${REPLY_PREFIX}${percentEncode(clientId, IN_LEVEL)}/`);
+}
+
 /** May `subject` do `action` to `resource`? The vhost of %v is the resource's own. */
 export function isAllowed(policy: Policy, user: string, clientId: string, action: Action, resource: Resource): boolean {
   const subject: Subject = { user, clientId, vhost: resource.vhost };
   const target = canonical(action, resource);
   for (const rule of policy.deny) if (matches(rule, action, target, subject, Unusable.MatchesAnything)) return false;
+  if (action === 'subscribe' && target.kind === 'topic' && isOwnReply(target.name, clientId)) return true;
   for (const rule of policy.allow) if (matches(rule, action, target, subject, Unusable.MatchesNothing)) return true;
   return false;
 }

@@ -2,7 +2,7 @@
 // (Authorizer). Relies on a PasswordVerifier for the slow comparison; a password that was verified once is remembered for a while by a keyed digest, so
 // that reconnecting costs microseconds. Never keeps a password.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Authenticator, AuthResult, Credentials } from '../core/authenticator.ts';
+import type { AuthExchange, Authenticator, AuthResult, Credentials } from '../core/authenticator.ts';
 import type { Action, Authorizer, Principal, Resource } from '../core/authorizer.ts';
 import type { Clock } from '../io/clock.ts';
 import {
@@ -14,11 +14,22 @@ import {
 } from './password.ts';
 import type { PasswordVerifier } from './password-verifier.ts';
 import { compilePolicy, isAllowed, NOTHING_ALLOWED, type Policy, type Rules } from './policy.ts';
+import {
+  formatScramKeys,
+  ITERATIONS_DEFAULT,
+  parseScramKeys,
+  SCRAM_METHOD,
+  type ScramKeys,
+  ScramServer,
+  unknownKeys,
+} from './scram.ts';
 
 export interface UserEntry extends Rules {
   readonly name: string;
   /** PHC string as `sluice user hash` prints it. */
   readonly hash: string;
+  /** Keys as `sluice user scram` prints them; without them the user cannot log in by SCRAM. */
+  readonly scram?: string | undefined;
 }
 
 export interface UserSettings {
@@ -35,6 +46,7 @@ export const REMEMBER_MS = 10 * 60 * 1000;
 const BAD: AuthResult = { ok: false, reason: 'bad-credentials' };
 const NOT_AUTHORIZED: AuthResult = { ok: false, reason: 'not-authorized' };
 const BUSY: AuthResult = { ok: false, reason: 'busy' };
+const NOTHING = new Uint8Array(0);
 
 /** What a Principal's `policy` is: replaced in place when the configuration changes, so that connections that are open follow it. */
 class PolicyHolder {
@@ -47,6 +59,7 @@ class PolicyHolder {
 
 interface User {
   readonly hashText: string;
+  readonly scram: ScramKeys | null;
   readonly hash: PasswordHash;
   readonly granted: AuthResult & { ok: true };
   /** Digest of the password that was verified last, until verifiedUntilMs; null when none was. */
@@ -66,6 +79,8 @@ export class UserDirectory implements Authenticator, Authorizer {
   private users = new Map<string, User>();
   private anonymous: 'loopback' | boolean = false;
   private nobody: PasswordHash | null = null;
+  /** What an unknown user is asked with: as many as a known one. */
+  private scramIterations = ITERATIONS_DEFAULT;
 
   constructor(settings: UserSettings, verifier: PasswordVerifier, clock: Pick<Clock, 'now'>) {
     this.verifier = verifier;
@@ -92,8 +107,12 @@ export class UserDirectory implements Authenticator, Authorizer {
       costLog2 = Math.max(costLog2, hash.costLog2);
       this.hold(entry.name, compilePolicy(entry));
       const same = before.get(entry.name);
-      this.users.set(entry.name, same?.hashText === entry.hash ? same : this.newUser(entry, hash));
+      this.users.set(
+        entry.name,
+        same?.hashText === entry.hash && sameKeys(same.scram, entry.scram) ? same : this.newUser(entry, hash),
+      );
     }
+    for (const { scram } of this.users.values()) if (scram !== null) this.scramIterations = scram.iterations;
     // Without users there is no name to hide.
     this.nobody = users.length === 0 ? null : unsatisfiableHash(costLog2 || COST_LOG2_DEFAULT);
     this.epoch++;
@@ -117,6 +136,30 @@ export class UserDirectory implements Authenticator, Authorizer {
     if (this.isRemembered(user, digest)) return user.granted;
     if (user.checking !== null && timingSafeEqual(user.checking.digest, digest)) return user.checking.result;
     return this.check(name, user, digest, password, address);
+  }
+
+  begin(method: string, _credentials: Credentials): AuthExchange | null {
+    if (method !== SCRAM_METHOD) return null;
+    const server = new ScramServer(
+      (name) => this.users.get(name)?.scram ?? unknownKeys(this.digestKey, name, this.scramIterations),
+    );
+    let begun = false;
+    return {
+      step: (data) => {
+        // The client may leave the first word to the broker, which has nothing to say: an empty challenge.
+        if (!begun && (data === null || data.length === 0)) {
+          begun = true;
+          return { done: false, data: NOTHING };
+        }
+        begun = true;
+        const step = server.step(data ?? NOTHING);
+        if (step.kind === 'challenge') return { done: false, data: step.data };
+        const user = step.kind === 'accepted' ? this.users.get(step.name) : undefined;
+        if (step.kind === 'refused' || user === undefined || user.scram === null)
+          return { done: true, result: BAD, data: null };
+        return { done: true, result: user.granted, data: step.data };
+      },
+    };
   }
 
   dependsOnClient({ policy: holder }: Principal): boolean {
@@ -158,9 +201,10 @@ export class UserDirectory implements Authenticator, Authorizer {
     return result;
   }
 
-  private newUser({ name, hash: hashText }: UserEntry, hash: PasswordHash): User {
+  private newUser({ name, hash: hashText, scram }: UserEntry, hash: PasswordHash): User {
     const granted = { ok: true as const, principal: this.principal(name) };
-    return { hashText, hash, granted, verified: null, verifiedUntilMs: 0, checking: null };
+    const keys = scram === undefined ? null : parseScramKeys(scram);
+    return { hashText, scram: keys, hash, granted, verified: null, verifiedUntilMs: 0, checking: null };
   }
 
   /** Who has this name: with the permissions it has now and later, none while there is no such user. */
@@ -178,4 +222,8 @@ export class UserDirectory implements Authenticator, Authorizer {
     this.holders.set(name, holder);
     return holder;
   }
+}
+
+function sameKeys(keys: ScramKeys | null, text: string | undefined): boolean {
+  return (keys === null ? undefined : formatScramKeys(keys)) === text;
 }

@@ -1,11 +1,13 @@
 // The commands of the executable and their flags. Each command's work is in the file of its name; this one only says how it is called.
 import { Command } from 'commander';
 import { COST_LOG2_DEFAULT } from '../auth/password.ts';
+import { ITERATIONS_DEFAULT } from '../auth/scram.ts';
 import { checkedLine, printConfig } from './config-check.ts';
 import { configDocs } from './config-docs.ts';
 import { addConfigFlags, type ConfigFlags, configFromFlags } from './config-flags.ts';
 import { type StartFlags, start } from './start.ts';
 import { parseCost, userHash } from './user-hash.ts';
+import { parseIterations, userScram } from './user-scram.ts';
 import { VERSION } from './version.ts';
 
 /** `exit` is given the exit code of a command that ran to its end. */
@@ -39,13 +41,17 @@ export function program(exit: (code: number) => void): Command {
     .option('--into <file>', 'put it into this file, between its two marks')
     .action((flags: { into?: string }) => configDocs(flags.into));
 
-  sluice
-    .command('user')
-    .description('make what is needed for users')
+  const user = sluice.command('user').description('make what is needed for users');
+  user
     .command('hash')
     .description('read a password (prompt or standard input) and print its hash for auth.users')
     .option('--cost <log2>', 'log2 of the work factor; one more doubles time and memory', String(COST_LOG2_DEFAULT))
     .action((flags: { cost: string }) => userHash(parseCost(flags.cost)));
+  user
+    .command('scram')
+    .description('read a password and print its SCRAM-SHA-256 keys for auth.users')
+    .option('--iterations <count>', 'what each try of a password costs', String(ITERATIONS_DEFAULT))
+    .action((flags: { iterations: string }) => userScram(parseIterations(flags.iterations)));
 
   return sluice;
 }

@@ -48,7 +48,17 @@ async function readInput(): Promise<string> {
     .replace(/\r?\n$/, '');
 }
 
-async function readPassword(): Promise<string> {
+/** Asks for a password, twice on a terminal. Never empty, never longer than a login may send. */
+export async function readPassword(): Promise<string> {
+  const password = await readUnchecked();
+  if (password.length === 0) throw new Refusal('the password is empty; an empty one never logs anybody in');
+  if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) {
+    throw new Refusal(`the password is longer than ${PASSWORD_BYTES_MAX} bytes`);
+  }
+  return password;
+}
+
+async function readUnchecked(): Promise<string> {
   if (!process.stdin.isTTY) return readInput();
   const [password = '', again] = await ask(['Password: ', 'Again: ']);
   if (again !== password) throw new Refusal('the two passwords differ');
@@ -64,8 +74,5 @@ export function parseCost(text: string): number {
 /** Reads a password and prints its hash. */
 export async function userHash(costLog2: number): Promise<void> {
   const password = Buffer.from(await readPassword(), 'utf8');
-  if (password.length === 0) throw new Refusal('the password is empty; an empty one never logs anybody in');
-  if (password.length > PASSWORD_BYTES_MAX)
-    throw new Refusal(`the password is longer than ${PASSWORD_BYTES_MAX} bytes`);
   process.stdout.write(`${formatPasswordHash(hashPassword(password, costLog2))}\n`);
 }

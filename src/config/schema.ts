@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { COST_LOG2_MAX, COST_LOG2_MIN, parsePasswordHash } from '../auth/password.ts';
 import { DOTTED, patternProblem, TOPIC } from '../auth/pattern.ts';
 import { splitExchangePattern } from '../auth/policy.ts';
+import { ITERATIONS_MAX, ITERATIONS_MIN, parseScramKeys } from '../auth/scram.ts';
 import { choice, count, either, flag, fraction, list, name, note, section, size, text } from './options.ts';
 
 const KIB = 1024;
@@ -114,10 +115,21 @@ const user = note(
         verbatim: true,
       },
     ),
+    scram: note(
+      z
+        .string()
+        .refine((keys) => parseScramKeys(keys) !== null)
+        .optional(),
+      {
+        allowed: `the line that \`sluice user scram\` prints (SCRAM-SHA-256, ${ITERATIONS_MIN} to ${ITERATIONS_MAX} iterations)`,
+        secret: true,
+        verbatim: true,
+      },
+    ),
     allow: rules.optional(),
     deny: rules.optional(),
   }),
-  { allowed: 'a user with name, hash, allow and deny' },
+  { allowed: 'a user with name, hash, scram, allow and deny' },
 );
 
 // --- everything ------------------------------------------------------------------------------------------------------
@@ -352,7 +364,7 @@ export const configSchema = z.strictObject({
     }),
     users: note(z.array(user).max(100_000).prefault([]), {
       why: 'Names, password hashes (`sluice user hash`) and what each may do. An `allow` is the whole of it; `deny` beats it.',
-      allowed: 'a list of users with name, hash, allow and deny',
+      allowed: 'a list of users with name, hash, scram, allow and deny',
       shown: '[]',
     }),
   }),
