@@ -38,6 +38,8 @@ export class MessageRing {
   tail = 0;
   /** Entries in state Ready or Held. */
   readyCount = 0;
+  /** Bytes of the frames of those. */
+  readyBytes = 0;
   unsettledCount = 0;
   private capacity = 0;
   private mask = 0;
@@ -78,6 +80,7 @@ export class MessageRing {
     }
     this.tail = tag;
     this.readyCount += count;
+    this.readyBytes += frameBytes(run, index, count);
   }
 
   /** The next tag to deliver, or -1: the smallest returned one, else the one at the cursor unless that is held. */
@@ -119,6 +122,7 @@ export class MessageRing {
   /** Marks [tag, tag + count) as delivered to `owner`. Count is 1 for a returned message. */
   take(tag: number, count: number, owner: number): void {
     this.readyCount -= count;
+    this.readyBytes -= frameBytes(this.runOf(tag), this.indexOf(tag), count);
     this.unsettledCount += count;
     if (this.returned.length > 0 && this.returned[0] === tag) {
       this.popReturned();
@@ -150,16 +154,17 @@ export class MessageRing {
       const straggler = this.stragglers?.get(tag);
       if (straggler === undefined) return false;
       this.stragglers!.delete(tag);
-      this.uncount(straggler.state, tag);
+      this.uncount(straggler.state, tag, straggler.run, straggler.index);
       return true;
     }
     const at = tag & this.mask;
     const state = this.states[at]!;
     if (state === EntryState.Gone) return false;
+    const run = this.runs[at]!;
     this.states[at] = EntryState.Gone;
     this.runs[at] = null;
     this.options[at] = null;
-    this.uncount(state as EntryState, tag);
+    this.uncount(state as EntryState, tag, run, this.indexes[at]!);
     if (tag === this.head) this.advance();
     return true;
   }
@@ -171,6 +176,7 @@ export class MessageRing {
     else this.states[tag & this.mask] = EntryState.Ready;
     this.unsettledCount--;
     this.readyCount++;
+    this.readyBytes += frameBytes(this.runOf(tag), this.indexOf(tag), 1);
     this.pushReturned(tag);
     return true;
   }
@@ -247,12 +253,13 @@ export class MessageRing {
     if (this.attempts[at]! < 255) this.attempts[at]!++;
   }
 
-  private uncount(state: EntryState, tag: number): void {
+  private uncount(state: EntryState, tag: number, run: Run, index: number): void {
     if (state === EntryState.Unsettled) {
       this.unsettledCount--;
       return;
     }
     this.readyCount--;
+    this.readyBytes -= frameBytes(run, index, 1);
     if (tag >= this.cursor) return;
     this.returnedStale++;
     if (this.returnedStale > RETURNED_STALE_MAX && this.returnedStale * 2 > this.returned.length) this.dropStale();
@@ -375,4 +382,9 @@ export class MessageRing {
     this.returned = this.returned.filter((tag) => this.stateOf(tag) === EntryState.Ready).sort((a, b) => a - b);
     this.returnedStale = 0;
   }
+}
+
+/** Of `count` consecutive messages of a run. */
+function frameBytes(run: Run, index: number, count: number): number {
+  return run.frameEnd(index + count - 1) - run.frameStart(index);
 }

@@ -1,29 +1,49 @@
 // A queue: stores messages and gives them to its consumers in turn, as far as their credit goes. In memory it keeps a window (one ring per priority level, one in a plain
-// queue); what is beyond the window lies in the log and is fetched when the window runs low. It relies on its log for durability and on its vhost for routing;
-// it never reads a clock (time comes in as a number) and knows no protocol.
+// queue); what is beyond the window lies in the log (backlog.ts) and is read back when the window runs low. It relies on its log for durability and on its vhost for
+// routing; it never reads a clock (time comes in as a number) and knows no protocol.
 //
 //   deliver ──▶ [window: rings] ──▶ consumer with credit ──▶ unsettled ──settle──▶ gone
 //      │             ▲    ▲                                     │
-//      └─(full)─▶ [log] ──┘ fetch            requeue, detach ◀──┘
-import type { FetchSink, QueueLog } from '../storage/commit-log.ts';
+//      └─(full)─▶ [backlog]                  requeue, detach ◀──┘
+import type { QueueLog } from '../storage/commit-log.ts';
 import type { Address } from './address.ts';
+import { Backlog, type BacklogOwner } from './backlog.ts';
 import type { Binding } from './binding.ts';
 import { type Consumer, Outcome } from './consumer.ts';
 import type { Counters } from './counters.ts';
-import { AS_PUBLISHED, type DeliveryOptions, type DeliveryPlan, type Destination, nextDestinationId } from './delivery.ts';
+import {
+  AS_PUBLISHED,
+  type DeliveryOptions,
+  type DeliveryPlan,
+  type Destination,
+  nextDestinationId,
+} from './delivery.ts';
 import { ExpiryIndex } from './expiry.ts';
 import type { Guarantee } from './guarantee.ts';
 import { EntryState, MessageRing } from './message-ring.ts';
 import { Overflow, type QueueSpec } from './queue-spec.ts';
 import type { Run } from './run.ts';
 
-/** Ready messages kept in memory of a queue that has a log; beyond it they wait there. Enough to keep a fast consumer busy while a fetch is under way. */
-export const WINDOW_COUNT_MAX = 16_384;
-export const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
+/** What a queue with a log keeps of its ready messages in memory; beyond it they wait in the log. */
+export interface QueueWindow {
+  readonly countMax: number;
+  readonly bytesMax: number;
+  /** Read back in one go, when there are no more than so many left. */
+  readonly batchCount: number;
+  readonly batchBytes: number;
+}
+
+/** Enough to keep a fast consumer busy while a batch is on its way from the disk. */
+export const QUEUE_WINDOW: QueueWindow = {
+  countMax: 16_384,
+  bytesMax: 4 * 1024 * 1024,
+  batchCount: 4096,
+  batchBytes: 1024 * 1024,
+};
+/** Batches that one expire() reads to look for expired messages where nobody consumes: about a millisecond each. */
+const EXPIRE_BATCHES = 4;
 /** Entries of messages that are gone, which the expiry index may hold besides as many as there are live ones. */
 const EXPIRY_SLACK = 1024;
-const FETCH_COUNT = 4096;
-const FETCH_BYTES = 1024 * 1024;
 /** Owner of a delivery that its consumer has left behind; owners of consumers count from 1. */
 const NOBODY = 0;
 
@@ -46,7 +66,7 @@ interface Attached {
   readonly exclusive: boolean;
 }
 
-export class Queue implements Destination, FetchSink {
+export class Queue implements Destination, BacklogOwner {
   readonly id = nextDestinationId();
   readonly name: string;
   readonly spec: QueueSpec;
@@ -67,17 +87,14 @@ export class Queue implements Destination, FetchSink {
   private readonly consumers: Attached[] = [];
   private nextConsumer = 0;
   private owners = 0;
-  private bytes = 0;
   private expiry: ExpiryIndex | null = null;
   private pumping = false;
-  /** Messages of the log from this sequence on are not in the window. Equal to log.nextSequence while nothing is spilled. */
-  private loadedTo = 0;
-  private fetching = false;
-  private purgedTo = 0;
-  /** Messages in the window that are in the log, too. */
-  private windowLogged = 0;
+  private readonly window: QueueWindow;
+  private readonly backlog: Backlog | null;
+  /** Batches of the backlog still to be looked through for expired messages. */
+  private batchesToExpire = 0;
 
-  constructor(spec: QueueSpec, log: QueueLog | null, owner: QueueOwner) {
+  constructor(spec: QueueSpec, log: QueueLog | null, owner: QueueOwner, window: QueueWindow = QUEUE_WINDOW) {
     this.name = spec.name;
     this.spec = spec;
     this.log = log;
@@ -85,8 +102,13 @@ export class Queue implements Destination, FetchSink {
     this.owner = owner;
     this.levels = spec.priorityMax + 1;
     for (let i = 0; i < this.levels; i++) this.rings.push(new MessageRing());
-    // A recovered queue begins with everything spilled.
-    if (log !== null) this.loadedTo = log.count > 0 ? log.firstSequence : log.nextSequence;
+    this.window = window;
+    this.backlog = log === null ? null : new Backlog(log, this, window.batchCount, window.batchBytes);
+    // A recovered queue begins with everything in its backlog.
+    if (spec.messageTtlMs !== null && this.spilled) {
+      this.expiry = new ExpiryIndex();
+      owner.onQueueExpires(this);
+    }
     this.unusedSinceMs = owner.nowMs;
   }
 
@@ -101,7 +123,7 @@ export class Queue implements Destination, FetchSink {
 
   /** Ready messages, in the window and in the log. */
   get readyCount(): number {
-    return this.windowReady() + this.spilledCount;
+    return this.windowReady() + (this.backlog === null ? 0 : this.backlog.count);
   }
 
   get unsettledCount(): number {
@@ -116,7 +138,7 @@ export class Queue implements Destination, FetchSink {
 
   /** Some of its messages are only in the log: what comes now must go there, too, to keep the order. */
   get spilled(): boolean {
-    return this.log !== null && this.loadedTo < this.log.nextSequence;
+    return this.backlog !== null && !this.backlog.empty;
   }
 
   /** True when x-overflow is reject-publish and the queue is full: the publisher is refused. */
@@ -124,40 +146,45 @@ export class Queue implements Destination, FetchSink {
     if (this.spec.overflow !== Overflow.RejectPublish) return false;
     const { lengthMax, bytesMax } = this.spec;
     if (lengthMax !== null && this.readyCount + run.count > lengthMax) return true;
-    return bytesMax !== null && this.bytes + run.byteLength > bytesMax;
+    return bytesMax !== null && this.readyBytes + run.byteLength > bytesMax;
   }
 
   /**
    * Takes all messages of an owned run. firstSequence is the first one's number in the log, 0 when they are not logged. held: they may be delivered only after
-   * release().
-   * Returns the tag of the first message, or -1 when they stay in the log for now.
+   * release() with what is returned.
    */
   deliver(run: Run, options: DeliveryOptions, firstSequence: number, held: boolean): number {
-    if (firstSequence !== 0) {
-      if (this.loadedTo < firstSequence || this.windowFull()) {
-        // Not into the window: loadedTo stays where it is, a fetch brings them in their turn.
-        this.fetchMore();
-        return -1;
+    const { backlog } = this;
+    if (firstSequence !== 0 && backlog !== null) {
+      if (backlog.isBefore(firstSequence) || this.windowFull()) {
+        backlog.add(run, firstSequence, held);
+        this.keepLimits();
+        backlog.load();
+        return -firstSequence;
       }
-      this.loadedTo = firstSequence + run.count;
-      this.windowLogged += run.count;
+      backlog.pass(firstSequence, run.count);
     }
     const level = this.levels === 1 ? 0 : Math.min(run.priority, this.levels - 1);
     const ring = this.rings[level]!;
     const first = ring.tail;
     ring.push(run, 0, run.count, options, firstSequence, held ? EntryState.Held : EntryState.Ready);
-    this.bytes += run.byteLength;
     if (run.expiresAtMs !== 0 || this.spec.messageTtlMs !== null) this.indexExpiry(run, first, run.count, level);
-    if (this.spec.lengthMax !== null || this.spec.bytesMax !== null) this.keepLimits();
+    this.keepLimits();
     if (!this.pumping) this.pump();
     return first * this.levels + level;
   }
 
-  /** What deliver() held back is durable now. */
-  release(firstTag: number, count: number): void {
-    const level = firstTag % this.levels;
-    this.rings[level]!.release((firstTag - level) / this.levels, count);
+  /** What deliver() held back and returned this for is durable now. */
+  release(held: number, count: number): void {
+    if (held < 0) {
+      this.backlog?.release(-held);
+      this.backlog?.load();
+      return;
+    }
+    const level = held % this.levels;
+    this.rings[level]!.release((held - level) / this.levels, count);
     this.pump();
+    this.keepLimits();
   }
 
   /** The consumer takes part from now on. exclusive refuses all others; throws nothing, ask mayAttach first. */
@@ -179,10 +206,11 @@ export class Queue implements Destination, FetchSink {
     const { owner } = this.consumers[at]!;
     this.consumers.splice(at, 1);
     if (this.nextConsumer > at) this.nextConsumer--;
-    for (const ring of this.rings) {
+    for (let level = 0; level < this.levels; level++) {
+      const ring = this.rings[level]!;
       if (ring.unsettledCount === 0) continue;
       ring.forEach((tag, state) => {
-        if (state === EntryState.Unsettled && ring.ownerOf(tag) === owner) ring.giveBack(tag);
+        if (state === EntryState.Unsettled && ring.ownerOf(tag) === owner) this.giveBack(ring, tag, level);
       });
     }
     if (this.consumers.length === 0) {
@@ -194,6 +222,7 @@ export class Queue implements Destination, FetchSink {
       }
     }
     this.pump();
+    this.keepLimits();
   }
 
   /** The consumer's answer to one delivery. Returns false when there is no such unsettled delivery (any more). Does not give credit back. */
@@ -203,8 +232,9 @@ export class Queue implements Destination, FetchSink {
     const place = this.levels === 1 ? tag : (tag - level) / this.levels;
     if (ring.stateOf(place) !== EntryState.Unsettled) return false;
     if (outcome === Outcome.Requeued) {
-      ring.giveBack(place);
+      this.giveBack(ring, place, level);
       this.pump();
+      this.keepLimits();
       return true;
     }
     if (outcome === Outcome.Rejected) this.owner.counters.droppedRejected++;
@@ -253,12 +283,12 @@ export class Queue implements Destination, FetchSink {
       if (!this.pumpRing(this.rings[level]!, level)) break;
     }
     this.pumping = false;
-    if (this.spilled) this.fetchMore();
+    this.backlog?.load();
   }
 
   /** Forgets all ready messages. Returns how many. */
   purge(): number {
-    let count = this.spilledCount;
+    let count = 0;
     for (const ring of this.rings) {
       ring.forEach((tag, state) => {
         if (state === EntryState.Unsettled) return;
@@ -266,18 +296,14 @@ export class Queue implements Destination, FetchSink {
         this.forget(ring, tag);
       });
     }
-    if (this.spilled) {
-      this.settleSpilled();
-      this.purgedTo = this.loadedTo = this.log!.nextSequence;
-    }
-    return count;
+    return this.backlog === null ? count : count + this.backlog.purge();
   }
 
   /** The queue is no more: consumers are told, the log forgets it. The vhost has already unbound it. */
   delete(): void {
     this.deleted = true;
     for (const { consumer } of this.consumers.splice(0)) consumer.onCancelled(this);
-    this.log?.delete();
+    this.backlog?.close();
   }
 
   /** Drops what has expired by nowMs. Called by the vhost's tick for queues that said so by onQueueExpires. */
@@ -292,24 +318,35 @@ export class Queue implements Destination, FetchSink {
       this.owner.counters.droppedExpired++;
       this.forget(ring, place);
     });
+    if (!this.spilled) return;
+    // Some may lie in the log where nobody consumes and nothing else would find them.
+    this.batchesToExpire = EXPIRE_BATCHES;
+    this.backlog!.load();
   }
 
-  onFetched(sequence: number, run: Run, index: number, options: DeliveryOptions): void {
-    if (this.deleted || sequence < this.purgedTo) return;
+  // ---- BacklogOwner
+
+  get wantsMore(): boolean {
+    if (this.windowReady() > this.window.batchCount || this.windowBytes() > this.window.bytesMax) return false;
+    // Without a consumer they are brought in only to be dropped.
+    return this.consumers.length > 0 || this.batchesToExpire > 0 || this.exceedsLimits();
+  }
+
+  onLoaded(sequence: number, run: Run, index: number, options: DeliveryOptions): void {
     const level = this.levels === 1 ? 0 : Math.min(run.priority, this.levels - 1);
     const ring = this.rings[level]!;
     const tag = ring.tail;
     ring.push(run, index, 1, options, sequence, EntryState.Ready);
-    this.windowLogged++;
-    this.bytes += run.frameEnd(index) - run.frameStart(index);
-    if (run.expiresAtMs !== 0 || this.spec.messageTtlMs !== null) this.indexExpiry(run, tag, 1, level);
+    if (run.expiresAtMs === 0 && this.spec.messageTtlMs === null) return;
+    if (this.isExpired(run)) {
+      this.owner.counters.droppedExpired++;
+      this.forget(ring, tag);
+    } else this.indexExpiry(run, tag, 1, level);
   }
 
-  onFetchEnd(next: number): void {
-    this.fetching = false;
-    if (this.deleted) return;
-    if (next > this.loadedTo) this.loadedTo = next;
-    if (this.spec.lengthMax !== null || this.spec.bytesMax !== null) this.keepLimits();
+  onBatch(): void {
+    if (this.batchesToExpire > 0) this.batchesToExpire--;
+    this.keepLimits();
     this.pump();
   }
 
@@ -318,17 +355,17 @@ export class Queue implements Destination, FetchSink {
     for (;;) {
       const tag = ring.nextReady();
       if (tag < 0) return true;
-      const attached = this.consumerWithCredit();
-      if (attached === null) return false;
       const run = ring.runOf(tag);
       if (this.expiry !== null && this.isExpired(run)) {
         this.owner.counters.droppedExpired++;
         this.forget(ring, tag);
         continue;
       }
+      const attached = this.consumerWithCredit();
+      if (attached === null) return false;
       const { credit } = attached.consumer;
-      // Alone, a consumer takes a run at a time; several take turns message by message.
-      const count = this.consumers.length === 1 ? ring.span(tag, credit.available) : 1;
+      // Alone, a consumer takes a run at a time; several take turns message by message. Tags of a queue with priorities are not consecutive.
+      const count = this.consumers.length === 1 && this.levels === 1 ? ring.span(tag, credit.available) : 1;
       const index = ring.indexOf(tag);
       const options = ring.optionsOf(tag);
       const attempts = ring.attemptsOf(tag);
@@ -352,18 +389,18 @@ export class Queue implements Destination, FetchSink {
     return null;
   }
 
+  /** Back to its place. */
+  private giveBack(ring: MessageRing, place: number, level: number): void {
+    ring.giveBack(place);
+    // Its moment may have come, and gone unused, while it was with a consumer.
+    const run = ring.runOf(place);
+    if (this.expiry !== null && this.isExpired(run)) this.expiry.add(this.expiresAt(run), place * this.levels + level);
+  }
+
   /** Takes an entry out of the queue for good. */
   private forget(ring: MessageRing, place: number): void {
-    const run = ring.runOf(place);
-    const index = ring.indexOf(place);
     const sequence = ring.sequenceOf(place);
-    if (!ring.remove(place)) return;
-    this.bytes -= run.offsets === null ? run.byteLength : run.frameEnd(index) - run.frameStart(index);
-    if (sequence !== 0) {
-      this.windowLogged--;
-      // The log has forgotten a deleted queue; its last deliveries may still be answered.
-      if (!this.deleted) this.log!.settle(sequence, 1);
-    }
+    if (ring.remove(place) && sequence !== 0) this.backlog!.settle(sequence);
   }
 
   private windowReady(): number {
@@ -372,40 +409,19 @@ export class Queue implements Destination, FetchSink {
     return count;
   }
 
-  private get spilledCount(): number {
-    return this.spilled ? this.log!.count - this.windowLogged : 0;
+  private windowBytes(): number {
+    let bytes = 0;
+    for (const ring of this.rings) bytes += ring.readyBytes;
+    return bytes;
+  }
+
+  /** Bytes of the ready messages, in the window and in the log. */
+  private get readyBytes(): number {
+    return this.windowBytes() + (this.backlog === null ? 0 : this.backlog.bytes);
   }
 
   private windowFull(): boolean {
-    return this.bytes > WINDOW_BYTES_MAX || this.windowReady() >= WINDOW_COUNT_MAX;
-  }
-
-  private fetchMore(unasked = false): void {
-    if (this.fetching || !this.spilled || (this.consumers.length === 0 && !unasked)) return;
-    if (this.windowReady() > FETCH_COUNT || this.bytes > WINDOW_BYTES_MAX) return;
-    this.fetching = true;
-    this.log!.fetch(this.loadedTo, FETCH_COUNT, FETCH_BYTES, this);
-  }
-
-  private settleSpilled(): void {
-    const log = this.log!;
-    const kept = new Set<number>();
-    for (const ring of this.rings) ring.forEach((tag) => kept.add(ring.sequenceOf(tag)));
-    if (kept.size === 0) {
-      log.purge();
-      return;
-    }
-    // Unsettled ones stay; the rest is read through and settled one by one, which only a purge of a spilled queue in use ever does.
-    const sink: FetchSink = {
-      onFetched: (sequence) => {
-        if (!kept.has(sequence)) log.settle(sequence, 1);
-      },
-      onFetchEnd: (next) => {
-        if (next < end) log.fetch(next, FETCH_COUNT, FETCH_BYTES, sink);
-      },
-    };
-    const end = log.nextSequence;
-    log.fetch(this.loadedTo, FETCH_COUNT, FETCH_BYTES, sink);
+    return this.windowReady() >= this.window.countMax || this.windowBytes() > this.window.bytesMax;
   }
 
   private expiresAt(run: Run): number {
@@ -436,22 +452,25 @@ export class Queue implements Destination, FetchSink {
     return this.rings[level]!.stateOf((tag - level) / this.levels) !== EntryState.Gone;
   }
 
+  private exceedsLimits(): boolean {
+    const { lengthMax, bytesMax, overflow } = this.spec;
+    if (overflow !== Overflow.DropHead) return false;
+    return (lengthMax !== null && this.readyCount > lengthMax) || (bytesMax !== null && this.readyBytes > bytesMax);
+  }
+
   /** x-overflow: drop-head. The oldest ready messages of the lowest level go first. */
   private keepLimits(): void {
-    const { lengthMax, bytesMax, overflow } = this.spec;
-    if (overflow !== Overflow.DropHead) return;
-    const over = () => (lengthMax !== null && this.readyCount > lengthMax) || (bytesMax !== null && this.bytes > bytesMax);
-    if (!over()) return;
+    if (!this.exceedsLimits()) return;
     if (!this.pumping) this.pump();
     for (const ring of this.rings) {
-      while (over()) {
+      while (this.exceedsLimits()) {
         const tag = ring.nextReady();
         if (tag < 0) break;
         this.owner.counters.droppedOverflow++;
         this.forget(ring, tag);
       }
     }
-    // The head is in the log only: it is brought in so that it can be dropped.
-    if (this.spilled && over()) this.fetchMore(true);
+    // The head may be in the log only: it is brought in so that it can be dropped.
+    this.backlog?.load();
   }
 }

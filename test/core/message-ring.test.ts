@@ -65,6 +65,11 @@ class Model {
     this.entries.splice(this.entries.indexOf(entry), 1);
   }
 
+  get readyBytes(): number {
+    const ready = this.entries.filter(({ state }) => state !== EntryState.Unsettled);
+    return ready.reduce((sum, { run, index }) => sum + textOf(run, index).length, 0);
+  }
+
   count(...states: EntryState[]): number {
     return this.entries.filter(({ state }) => states.includes(state)).length;
   }
@@ -72,11 +77,14 @@ class Model {
 
 function expectSame(ring: MessageRing, model: Model): void {
   expect(ring.readyCount).toBe(model.count(EntryState.Ready, EntryState.Held));
+  expect(ring.readyBytes).toBe(model.readyBytes);
   expect(ring.unsettledCount).toBe(model.count(EntryState.Unsettled));
   expect(ring.tail).toBe(model.tail);
   expect(ring.nextReady()).toBe(model.next()?.tag ?? -1);
   const visited: [number, EntryState][] = [];
-  ring.forEach((tag, state) => visited.push([tag, state]));
+  ring.forEach((tag, state) => {
+    visited.push([tag, state]);
+  });
   expect(visited).toEqual(model.entries.map(({ tag, state }) => [tag, state]));
   // Every one of a large ring would be slow; the ends are where it could go wrong.
   const { entries } = model;

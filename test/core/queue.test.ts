@@ -1,0 +1,1033 @@
+// Queues against their model (queue-model.ts), with and without a log behind them; then one by one what the model cannot say.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Outcome } from '../../src/core/consumer.ts';
+import { Counters } from '../../src/core/counters.ts';
+import { AS_PUBLISHED } from '../../src/core/delivery.ts';
+import { Queue, type QueueWindow } from '../../src/core/queue.ts';
+import { queueSpec } from '../../src/core/queue-spec.ts';
+import { Durability, type FetchSink, LogTargets, type QueueLog } from '../../src/storage/commit-log.ts';
+import { MemoryStorage } from '../../src/storage/memory/memory-storage.ts';
+import { type Item, ModelConsumer, Owner, QueueModel, Taker, Where } from './queue-model.ts';
+import { type RunFields, textRun } from './runs.ts';
+
+/** What the queue has in memory is so little that every test goes through the log. */
+const SMALL: QueueWindow = { countMax: 4, bytesMax: 40, batchCount: 2, batchBytes: 20 };
+
+/** A log whose fetches are answered when the test says so, as they are when they come from a disk. */
+class SlowLog implements QueueLog {
+  private readonly log: QueueLog;
+  private asked: (() => void) | null = null;
+
+  constructor(log: QueueLog) {
+    this.log = log;
+  }
+
+  get name(): string {
+    return this.log.name;
+  }
+
+  get durability(): Durability {
+    return this.log.durability;
+  }
+
+  get nextSequence(): number {
+    return this.log.nextSequence;
+  }
+
+  get count(): number {
+    return this.log.count;
+  }
+
+  get firstSequence(): number {
+    return this.log.firstSequence;
+  }
+
+  settle(sequence: number, count: number): void {
+    this.log.settle(sequence, count);
+  }
+
+  fetch(from: number, countMax: number, bytesMax: number, sink: FetchSink): void {
+    if (this.asked !== null) throw new Error('one fetch per queue at a time');
+    this.asked = () => this.log.fetch(from, countMax, bytesMax, sink);
+  }
+
+  purge(): void {
+    this.log.purge();
+  }
+
+  delete(): void {
+    this.log.delete();
+  }
+
+  get isAsked(): boolean {
+    return this.asked !== null;
+  }
+
+  /** Answers what is being asked, and what is asked thereupon. */
+  answer(times = Number.POSITIVE_INFINITY): void {
+    for (let i = 0; i < times && this.asked !== null; i++) {
+      const { asked } = this;
+      this.asked = null;
+      asked();
+    }
+  }
+}
+
+type LogKind = 'none' | 'memory' | 'slow';
+
+interface TestQueueOptions {
+  readonly log?: LogKind;
+  readonly args?: Readonly<Record<string, string>>;
+  readonly window?: QueueWindow;
+  readonly autoDelete?: boolean;
+}
+
+/** A queue and what a virtual host does for it. */
+class TestQueue {
+  readonly owner = new Owner(new Counters());
+  readonly storage: MemoryStorage;
+  readonly log: QueueLog | null;
+  readonly slow: SlowLog | null;
+  readonly queue: Queue;
+
+  constructor(options: TestQueueOptions = {}, storage = new MemoryStorage()) {
+    const { log = 'none', args = {}, window = SMALL, autoDelete = false } = options;
+    this.storage = storage;
+    this.log = log === 'none' ? null : storage.log.openQueue('q', Durability.Fsync);
+    this.slow = log === 'slow' ? new SlowLog(this.log!) : null;
+    const spec = queueSpec(
+      'q',
+      { durable: log !== 'none', autoDelete, exclusive: false },
+      new Map(Object.entries(args)),
+    );
+    this.queue = new Queue(spec, this.slow ?? this.log, this.owner, window);
+  }
+
+  get counters(): Counters {
+    return this.owner.counters;
+  }
+
+  /** Publishes; returns what release() wants for held ones. */
+  publish(texts: string | readonly string[], fields: RunFields & { readonly held?: boolean } = {}): number {
+    const run = textRun(texts, { receivedAtMs: this.owner.nowMs, ...fields });
+    const sequence = this.log !== null && (run.guarantee > 0 || this.queue.spilled) ? this.log.nextSequence : 0;
+    if (sequence !== 0) this.storage.log.append(run, new LogTargets([this.log!], [AS_PUBLISHED]));
+    return this.queue.deliver(run, AS_PUBLISHED, sequence, fields.held === true);
+  }
+
+  attach(credit: number, auto = false): Taker {
+    const taker = new Taker('taker', credit, auto);
+    this.queue.attach(taker, false);
+    return taker;
+  }
+
+  give(taker: Taker, credit: number): void {
+    taker.credit.available += credit;
+    this.queue.pump();
+  }
+
+  advance(ms: number): void {
+    this.owner.nowMs += ms;
+    this.queue.expire(this.owner.nowMs);
+  }
+
+  settleAll(taker: Taker, outcome: Outcome = Outcome.Accepted): void {
+    for (const { tag } of taker.got) this.queue.settle(tag, outcome);
+  }
+}
+
+// ---- against the model
+
+type Step =
+  | {
+      readonly kind: 'publish';
+      readonly count: number;
+      readonly bytes: number;
+      readonly priority: number;
+      readonly ttlMs: number;
+      readonly transient: boolean;
+      readonly held: boolean;
+    }
+  | { readonly kind: 'attach' | 'detach'; readonly taker: number }
+  | { readonly kind: 'credit'; readonly taker: number; readonly credit: number }
+  | { readonly kind: 'settle'; readonly taker: number; readonly which: number; readonly outcome: Outcome }
+  | { readonly kind: 'release' | 'purge' | 'answer' }
+  | { readonly kind: 'advance'; readonly ms: number };
+
+interface Setup {
+  readonly log: LogKind;
+  readonly priorities: boolean;
+  readonly messageTtlMs: number | null;
+  readonly messagesExpire: boolean;
+  readonly lengthMax: number | null;
+  readonly bytesMax: number | null;
+  readonly reject: boolean;
+  readonly holds: boolean;
+}
+
+const TAKERS = [
+  { credit: 0, auto: false },
+  { credit: 2, auto: false },
+  { credit: 1, auto: true },
+] as const;
+
+const STEP: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('publish' as const),
+      count: fc.integer({ min: 1, max: 5 }),
+      bytes: fc.integer({ min: 0, max: 12 }),
+      priority: fc.integer({ min: 0, max: 5 }),
+      ttlMs: fc.integer({ min: 0, max: 30 }),
+      transient: fc.nat({ max: 5 }).map((n) => n === 0),
+      held: fc.nat({ max: 3 }).map((n) => n === 0),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constantFrom('attach' as const, 'detach' as const), taker: fc.nat({ max: 2 }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('credit' as const),
+      taker: fc.nat({ max: 2 }),
+      credit: fc.integer({ min: 1, max: 6 }),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('settle' as const),
+      taker: fc.nat({ max: 2 }),
+      which: fc.nat({ max: 20 }),
+      outcome: fc.constantFrom(Outcome.Accepted, Outcome.Requeued, Outcome.Rejected),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('release' as const, 'answer' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('purge' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: 20 }) }) },
+);
+
+class Comparison {
+  readonly test: TestQueue;
+  readonly model: QueueModel;
+  readonly takers = TAKERS.map(({ credit, auto }, i) => new Taker(`taker ${i}`, credit, auto));
+  readonly consumers = TAKERS.map(({ credit, auto }) => new ModelConsumer(credit, auto));
+  private readonly setup: Setup;
+  private readonly held: { readonly tag: number; readonly count: number; readonly items: readonly Item[] }[] = [];
+  private next = 0;
+
+  constructor(setup: Setup) {
+    this.setup = setup;
+    const args: Record<string, string> = {};
+    if (setup.priorities) args['x-max-priority'] = '3';
+    if (setup.messageTtlMs !== null) args['x-message-ttl'] = String(setup.messageTtlMs);
+    if (setup.lengthMax !== null) args['x-max-length'] = String(setup.lengthMax);
+    if (setup.bytesMax !== null) args['x-max-length-bytes'] = String(setup.bytesMax);
+    if (setup.reject) args['x-overflow'] = 'reject-publish';
+    this.test = new TestQueue({ log: setup.log, args });
+    this.model = new QueueModel(this.test.queue.spec, this.test.owner.nowMs);
+  }
+
+  /** Messages in the log expire when they are read, so what is counted differs for a while; what is delivered never does. */
+  get countsAgree(): boolean {
+    return this.setup.log === 'none' || (this.setup.messageTtlMs === null && !this.setup.messagesExpire);
+  }
+
+  perform(step: Step): void {
+    const { test, model } = this;
+    const { queue } = test;
+    switch (step.kind) {
+      case 'publish':
+        this.publish(step);
+        return;
+      case 'attach': {
+        const taker = this.takers[step.taker]!;
+        const consumer = this.consumers[step.taker]!;
+        if (model.consumers.includes(consumer)) return;
+        queue.attach(taker, false);
+        model.attach(consumer);
+        return;
+      }
+      case 'detach':
+        queue.detach(this.takers[step.taker]!);
+        model.detach(this.consumers[step.taker]!);
+        return;
+      case 'credit': {
+        const taker = this.takers[step.taker]!;
+        if (taker.auto) return;
+        test.give(taker, step.credit);
+        this.consumers[step.taker]!.credit += step.credit;
+        model.pump();
+        return;
+      }
+      case 'settle': {
+        const { got } = this.takers[step.taker]!;
+        if (got.length === 0) return;
+        // Mostly of the latest, so that it is often one that is still unsettled.
+        const { tag, text } = got[Math.max(0, got.length - 1 - step.which)]!;
+        expect(queue.settle(tag, step.outcome)).toBe(model.settle(text, step.outcome));
+        return;
+      }
+      case 'release': {
+        const released = this.held.shift();
+        if (released === undefined) return;
+        queue.release(released.tag, released.count);
+        for (const item of released.items) if (item.where === Where.Held) item.where = Where.Ready;
+        model.run();
+        return;
+      }
+      case 'purge': {
+        const count = queue.purge();
+        const purged = model.purge();
+        if (this.countsAgree) expect(count).toBe(purged);
+        return;
+      }
+      case 'answer':
+        test.slow?.answer(1);
+        return;
+      case 'advance':
+        test.owner.nowMs += step.ms;
+        model.nowMs += step.ms;
+        queue.expire(test.owner.nowMs);
+        model.expire();
+    }
+  }
+
+  private publish(step: Step & { readonly kind: 'publish' }): void {
+    const { test, model, setup } = this;
+    const expires = setup.messagesExpire && step.ttlMs > 0;
+    const guarantee = step.transient ? 0 : step.held && setup.holds ? 2 : 1;
+    const held = guarantee === 2;
+    const texts = Array.from({ length: expires ? 1 : step.count }, () => `${this.next++}`.padEnd(step.bytes, '.'));
+    const nowMs = test.owner.nowMs;
+    const expiresAtMs = expires ? nowMs + step.ttlMs : 0;
+    const run = textRun(texts, { guarantee, priority: step.priority, expiresAtMs, receivedAtMs: nowMs });
+    const refused = model.refuses(texts);
+    expect(test.queue.refuses(run)).toBe(refused);
+    if (refused) return;
+    const tag = test.publish(texts, { guarantee, priority: step.priority, expiresAtMs, held });
+    const byQueue = setup.messageTtlMs === null ? Number.POSITIVE_INFINITY : nowMs + setup.messageTtlMs;
+    const items = texts.map(
+      (text): Item => ({
+        text,
+        level: setup.priorities ? Math.min(step.priority, 3) : 0,
+        expiresAtMs: Math.min(byQueue, expires ? expiresAtMs : Number.POSITIVE_INFINITY),
+        logged: guarantee > 0,
+        where: held ? Where.Held : Where.Ready,
+        by: null,
+        attempts: 0,
+      }),
+    );
+    if (held) this.held.push({ tag, count: texts.length, items });
+    model.deliver(items);
+  }
+
+  expectSame(): void {
+    const { test, model } = this;
+    expect(this.takers.map((taker) => taker.texts)).toEqual(this.consumers.map(({ got }) => got));
+    const { queue } = test;
+    expect(queue.unsettledCount).toBe(model.unsettled.length);
+    expect(queue.consumerCount).toBe(model.consumers.length);
+    if (!this.countsAgree) return;
+    expect(queue.readyCount).toBe(model.ready.length);
+    expect(test.counters.droppedExpired).toBe(model.expired);
+    expect(test.counters.droppedOverflow).toBe(model.overflown);
+    expect(test.counters.droppedRejected).toBe(model.rejected);
+  }
+
+  /** Everything that is left comes to one last consumer, in order; then nothing is left, in the queue or in its log. */
+  expectSameRest(): void {
+    const { test, model } = this;
+    for (let i = 0; i < this.takers.length; i++) this.perform({ kind: 'detach', taker: i });
+    while (this.held.length > 0) this.perform({ kind: 'release' });
+    const last = test.attach(1, true);
+    const consumer = new ModelConsumer(1, true);
+    model.attach(consumer);
+    test.slow?.answer();
+    expect(last.texts).toEqual(consumer.got);
+    expect(test.queue.readyCount).toBe(0);
+    expect(test.queue.unsettledCount).toBe(0);
+    if (test.log !== null) expect(test.log.count).toBe(0);
+  }
+}
+
+const limits = fc.record({
+  lengthMax: fc.option(fc.integer({ min: 0, max: 12 })),
+  bytesMax: fc.option(fc.integer({ min: 0, max: 60 })),
+  reject: fc.boolean(),
+});
+const NO_LIMITS = { lengthMax: null, bytesMax: null, reject: false };
+const expiries = fc.record({
+  messageTtlMs: fc.option(fc.integer({ min: 0, max: 40 })),
+  messagesExpire: fc.boolean(),
+});
+const NO_EXPIRY = { messageTtlMs: null, messagesExpire: false };
+
+describe('a queue does what its model does', () => {
+  function check(setups: fc.Arbitrary<Setup>, numRuns: number, exact = true): void {
+    fc.assert(
+      fc.property(setups, fc.array(STEP, { maxLength: 80 }), (setup, steps) => {
+        const comparison = new Comparison(setup);
+        for (const step of steps) {
+          comparison.perform(step);
+          if (exact) comparison.expectSame();
+        }
+        comparison.expectSameRest();
+      }),
+      { numRuns },
+    );
+  }
+
+  test('without a log: priorities, limits, expiry, held messages', () => {
+    check(
+      fc
+        .record({ log: fc.constant('none' as const), priorities: fc.boolean(), holds: fc.boolean(), limits, expiries })
+        .map(({ limits: limited, expiries: expiring, ...setup }) => ({ ...setup, ...limited, ...expiring })),
+      600,
+    );
+  });
+
+  test('with a log that answers at once: limits, held messages', () => {
+    check(
+      fc
+        .record({ log: fc.constant('memory' as const), holds: fc.boolean(), limits })
+        .map(({ limits: limited, ...setup }) => ({ ...setup, ...limited, ...NO_EXPIRY, priorities: false })),
+      600,
+    );
+  });
+
+  test('with a log that answers at once: expiry, held messages', () => {
+    check(
+      fc
+        .record({ log: fc.constant('memory' as const), holds: fc.boolean(), expiries })
+        .map(({ expiries: expiring, ...setup }) => ({ ...setup, ...expiring, ...NO_LIMITS, priorities: false })),
+      600,
+    );
+  });
+
+  // With answers that come later, who gets what depends on when. Everything else does not: see the next group.
+});
+
+describe('with a log that answers later', () => {
+  /** Every message is either with a consumer, settled or still there; each consumer gets them in order; none comes twice without a reason. */
+  test('nothing is lost, nothing is invented, and the order is kept', () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(STEP, { maxLength: 80 }), (holds, steps) => {
+        const setup: Setup = { log: 'slow', holds, priorities: false, ...NO_LIMITS, ...NO_EXPIRY };
+        const { test: it, ...comparison } = follow(setup, steps);
+        const { published, purged, settled, requeued, held } = comparison;
+        for (const taker of comparison.takers) taker.credit.available = 0;
+        for (const taker of comparison.takers) it.queue.detach(taker);
+        for (const release of held) it.queue.release(release.tag, release.count);
+        const last = it.attach(1, true);
+        it.slow!.answer();
+        expect(it.queue.readyCount).toBe(0);
+        expect(it.log!.count).toBe(0);
+        // What comes at the end is all there is left, in the order in which it was published.
+        const gone = new Set([...purged, ...settled]);
+        expect(last.texts).toEqual(published.filter((text) => !gone.has(text)));
+        // Before that each message came once, and once more for each time it was given back.
+        const times = new Map<string, number>();
+        for (const taker of comparison.takers)
+          for (const { text } of taker.got) times.set(text, (times.get(text) ?? 0) + 1);
+        for (const [text, count] of times) expect(count).toBeLessThanOrEqual(1 + (requeued.get(text) ?? 0));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  function follow(setup: Setup, steps: readonly Step[]) {
+    const it = new TestQueue({ log: setup.log });
+    const takers = TAKERS.map(({ credit, auto }, i) => new Taker(`taker ${i}`, credit, auto));
+    const attached = new Set<Taker>();
+    const published: string[] = [];
+    const purged: string[] = [];
+    const settled: string[] = [];
+    const requeued = new Map<string, number>();
+    const held: { readonly tag: number; readonly count: number }[] = [];
+    const unsettled = new Map<number, { readonly text: string; readonly taker: Taker }>();
+    const seen = new Map<Taker, number>();
+    let next = 0;
+    const look = (): void => {
+      for (const taker of takers) {
+        for (const { text, tag } of taker.got.slice(seen.get(taker) ?? 0)) {
+          if (taker.auto) settled.push(text);
+          else unsettled.set(tag, { text, taker });
+        }
+        seen.set(taker, taker.got.length);
+      }
+    };
+    for (const step of steps) {
+      switch (step.kind) {
+        case 'publish': {
+          const texts = Array.from({ length: step.count }, () => `${next++}`.padEnd(step.bytes, '.'));
+          const isHeld = step.held && setup.holds;
+          published.push(...texts);
+          const tag = it.publish(texts, { guarantee: isHeld ? 2 : step.transient ? 0 : 1, held: isHeld });
+          if (isHeld) held.push({ tag, count: texts.length });
+          break;
+        }
+        case 'attach': {
+          const taker = takers[step.taker]!;
+          if (!attached.has(taker)) it.queue.attach(taker, false);
+          attached.add(taker);
+          break;
+        }
+        case 'detach': {
+          const taker = takers[step.taker]!;
+          for (const [tag, delivery] of unsettled) {
+            if (delivery.taker !== taker || !attached.has(taker)) continue;
+            unsettled.delete(tag);
+            requeued.set(delivery.text, (requeued.get(delivery.text) ?? 0) + 1);
+          }
+          attached.delete(taker);
+          it.queue.detach(taker);
+          break;
+        }
+        case 'credit':
+          if (!takers[step.taker]!.auto) it.give(takers[step.taker]!, step.credit);
+          break;
+        case 'settle': {
+          const [tag, delivery] = [...unsettled][step.which % Math.max(1, unsettled.size)] ?? [];
+          if (tag === undefined || delivery === undefined) break;
+          unsettled.delete(tag);
+          if (step.outcome === Outcome.Requeued) requeued.set(delivery.text, (requeued.get(delivery.text) ?? 0) + 1);
+          else settled.push(delivery.text);
+          expect(it.queue.settle(tag, step.outcome)).toBe(true);
+          break;
+        }
+        case 'release': {
+          const release = held.shift();
+          if (release !== undefined) it.queue.release(release.tag, release.count);
+          break;
+        }
+        case 'purge': {
+          const { readyCount } = it.queue;
+          look();
+          const here = new Set([...unsettled.values()].map(({ text }) => text));
+          const left = published.filter((text) => !settled.includes(text) && !purged.includes(text) && !here.has(text));
+          expect(left.length).toBe(readyCount);
+          expect(it.queue.purge()).toBe(readyCount);
+          expect(it.queue.readyCount).toBe(0);
+          purged.push(...left);
+          break;
+        }
+        case 'answer':
+          it.slow!.answer(1);
+          break;
+        case 'advance':
+          it.advance(step.ms);
+      }
+      look();
+    }
+    return { test: it, takers, published, purged, settled, requeued, held };
+  }
+});
+
+// ---- one by one
+
+function numbers(count: number, from = 0): string[] {
+  return Array.from({ length: count }, (_, i) => String(from + i));
+}
+
+describe('consumers', () => {
+  test('take turns message by message, whoever has credit', () => {
+    const it = new TestQueue();
+    const [a, b, c] = [it.attach(3), it.attach(1), it.attach(10)];
+    it.publish(numbers(8));
+    expect([a.texts, b.texts, c.texts]).toEqual([['0', '3', '5'], ['1'], ['2', '4', '6', '7']]);
+  });
+
+  test('who is alone gets a run in one piece, as far as the credit goes', () => {
+    const it = new TestQueue();
+    const taker = it.attach(3);
+    it.publish(numbers(5));
+    expect(taker.texts).toEqual(['0', '1', '2']);
+    expect(taker.countMax).toBe(3);
+    expect(taker.credit.available).toBe(0);
+  });
+
+  test('who takes messages as done gets its credit back', () => {
+    const it = new TestQueue();
+    const taker = it.attach(2, true);
+    it.publish(numbers(5));
+    expect(taker.texts).toEqual(numbers(5));
+    expect(taker.credit.available).toBe(2);
+    expect(it.queue.unsettledCount).toBe(0);
+  });
+
+  test('one that is exclusive stands alone', () => {
+    const { queue } = new TestQueue();
+    expect(queue.mayAttach(true)).toBe(true);
+    const first = new Taker('first', 0);
+    queue.attach(first, false);
+    expect(queue.mayAttach(false)).toBe(true);
+    expect(queue.mayAttach(true)).toBe(false);
+    queue.detach(first);
+    queue.attach(first, true);
+    expect(queue.mayAttach(false)).toBe(false);
+    queue.detach(first);
+    expect(queue.mayAttach(true)).toBe(true);
+  });
+
+  test('what one leaves behind goes to the others, with the number of earlier deliveries', () => {
+    const it = new TestQueue();
+    const first = it.attach(2);
+    it.publish(numbers(3));
+    const second = it.attach(10);
+    expect(second.texts).toEqual(['2']);
+    it.queue.detach(first);
+    expect(second.got.map(({ text, attempts }) => [text, attempts])).toEqual([
+      ['2', 0],
+      ['0', 1],
+      ['1', 1],
+    ]);
+    expect(it.queue.attemptsOf(first.got[0]!.tag)).toBe(2);
+  });
+
+  test('leaving twice, or without having come, changes nothing', () => {
+    const it = new TestQueue();
+    const [taker, other] = [it.attach(1), it.attach(1)];
+    it.queue.detach(new Taker('stranger', 1));
+    it.queue.detach(taker);
+    it.queue.detach(taker);
+    expect(it.queue.consumerCount).toBe(1);
+    it.publish('x');
+    expect(other.texts).toEqual(['x']);
+  });
+
+  test('the queue says since when nobody has consumed it', () => {
+    const it = new TestQueue();
+    expect(it.queue.unusedSinceMs).toBe(it.owner.nowMs);
+    const taker = it.attach(1);
+    expect(it.queue.unusedSinceMs).toBe(0);
+    it.advance(50);
+    it.queue.detach(taker);
+    expect(it.owner.events).toEqual(['used', `not used since ${it.owner.nowMs}`]);
+  });
+
+  test('an auto-delete queue goes with the last of them, and not before', () => {
+    const it = new TestQueue({ autoDelete: true });
+    const [a, b] = [it.attach(1), it.attach(1)];
+    it.queue.detach(a);
+    expect(it.queue.deleted).toBe(false);
+    it.queue.detach(b);
+    expect(it.queue.deleted).toBe(true);
+    expect(it.owner.events.at(-1)).toBe('unused q');
+  });
+
+  test('are told when the queue is deleted, and the log forgets it', () => {
+    const it = new TestQueue({ log: 'memory' });
+    const taker = it.attach(1);
+    it.publish(numbers(3));
+    it.queue.delete();
+    expect(taker.cancelled).toBe(1);
+    expect([...it.storage.log.queueNames()]).toEqual([]);
+  });
+});
+
+describe('settling', () => {
+  test('works once', () => {
+    const it = new TestQueue({ log: 'memory' });
+    const taker = it.attach(1);
+    it.publish('x');
+    const [{ tag }] = taker.got as [(typeof taker.got)[number]];
+    expect(it.queue.delivery(tag)).toMatchObject({ index: 0, options: AS_PUBLISHED });
+    expect(it.queue.sequenceOf(tag)).toBe(1);
+    expect(it.queue.settle(tag, Outcome.Accepted)).toBe(true);
+    for (const outcome of [Outcome.Accepted, Outcome.Requeued, Outcome.Rejected]) {
+      expect(it.queue.settle(tag, outcome)).toBe(false);
+    }
+    expect(it.queue.delivery(tag)).toBeNull();
+    expect(it.queue.sequenceOf(tag)).toBe(0);
+    expect(it.log!.count).toBe(0);
+    expect(it.counters.droppedRejected).toBe(0);
+  });
+
+  test('is refused for what was never delivered', () => {
+    const it = new TestQueue();
+    const held = it.publish('held', { held: true });
+    it.publish('ready');
+    for (const tag of [held, held + 1, held + 2, 1e9]) expect(it.queue.settle(tag, Outcome.Accepted)).toBe(false);
+    expect(it.queue.readyCount).toBe(2);
+  });
+
+  test('is refused for what its consumer has left behind', () => {
+    const it = new TestQueue();
+    const taker = it.attach(1);
+    it.publish('x');
+    it.queue.detach(taker);
+    expect(it.queue.settle(taker.got[0]!.tag, Outcome.Accepted)).toBe(false);
+    expect(it.queue.readyCount).toBe(1);
+  });
+
+  test('works for what a consumer keeps although it leaves', () => {
+    const it = new TestQueue({ log: 'memory' });
+    const taker = it.attach(2);
+    it.publish(['kept', 'left']);
+    const [kept, left] = taker.got;
+    expect(it.queue.keep(kept!.tag)).toBe(true);
+    it.queue.detach(taker);
+    const other = it.attach(10);
+    expect(other.texts).toEqual(['left']);
+    expect(it.queue.settle(kept!.tag, Outcome.Accepted)).toBe(true);
+    expect(it.queue.keep(kept!.tag)).toBe(false);
+    expect(it.queue.settle(left!.tag, Outcome.Accepted)).toBe(true);
+    expect(it.log!.count).toBe(0);
+  });
+
+  test('works for one that many others have passed', () => {
+    const it = new TestQueue({ log: 'memory' });
+    const taker = it.attach(Number.POSITIVE_INFINITY);
+    it.publish('old');
+    for (let i = 0; i < 5000; i++) {
+      it.publish('x');
+      it.queue.settle(taker.got.at(-1)!.tag, Outcome.Accepted);
+    }
+    const [{ tag }] = taker.got as [(typeof taker.got)[number]];
+    expect(it.queue.unsettledCount).toBe(1);
+    expect(it.queue.settle(tag, Outcome.Requeued)).toBe(true);
+    expect(taker.got.at(-1)).toMatchObject({ text: 'old', tag, attempts: 1 });
+    expect(it.queue.settle(tag, Outcome.Accepted)).toBe(true);
+    expect(it.queue.settle(tag, Outcome.Accepted)).toBe(false);
+    expect(it.log!.count).toBe(0);
+  });
+
+  test('after the queue is deleted touches its log no more', () => {
+    const it = new TestQueue({ log: 'memory' });
+    const taker = it.attach(3);
+    it.publish(numbers(3));
+    it.queue.delete();
+    for (const outcome of [Outcome.Accepted, Outcome.Rejected, Outcome.Requeued]) {
+      expect(() => it.queue.settle(taker.got[outcome]!.tag, outcome)).not.toThrow();
+    }
+  });
+
+  test('names every message of a run right, in a queue with priorities as well', () => {
+    const it = new TestQueue({ args: { 'x-max-priority': '3' } });
+    const taker = it.attach(10);
+    it.publish(numbers(4), { priority: 2 });
+    it.publish(numbers(2, 4), { priority: 9 });
+    expect(taker.texts).toEqual(numbers(6));
+    for (const { tag, text } of taker.got) {
+      const delivery = it.queue.delivery(tag)!;
+      expect(
+        Buffer.from(
+          delivery.run.bytes.subarray(delivery.run.frameStart(delivery.index), delivery.run.frameEnd(delivery.index)),
+        ).toString(),
+      ).toBe(text);
+      expect(it.queue.settle(tag, Outcome.Accepted)).toBe(true);
+    }
+    expect(it.queue.unsettledCount).toBe(0);
+  });
+});
+
+describe('priorities', () => {
+  test('the highest goes first, what is beyond the highest level counts as that', () => {
+    const it = new TestQueue({ args: { 'x-max-priority': '2' } });
+    for (const priority of [0, 1, 2, 3, 1]) it.publish(`p${priority}`, { priority });
+    expect(it.attach(10, true).texts).toEqual(['p2', 'p3', 'p1', 'p1', 'p0']);
+  });
+
+  test('what is requeued comes back to its level, in front', () => {
+    const it = new TestQueue({ args: { 'x-max-priority': '2' } });
+    const taker = it.attach(1);
+    it.publish('low');
+    it.publish('high', { priority: 1 });
+    it.publish('high too', { priority: 1 });
+    it.queue.settle(taker.got[0]!.tag, Outcome.Requeued);
+    it.give(taker, 3);
+    expect(taker.texts).toEqual(['low', 'high', 'high too', 'low']);
+  });
+});
+
+describe('expiry', () => {
+  test("the smaller of the message's and the queue's time counts", () => {
+    const it = new TestQueue({ args: { 'x-message-ttl': '100' } });
+    const { nowMs } = it.owner;
+    it.publish('by the queue', { expiresAtMs: nowMs + 200 });
+    it.publish('by itself', { expiresAtMs: nowMs + 50 });
+    it.advance(50);
+    expect(it.queue.readyCount).toBe(1);
+    it.advance(49);
+    expect(it.queue.readyCount).toBe(1);
+    it.advance(1);
+    expect(it.queue.readyCount).toBe(0);
+    expect(it.counters.droppedExpired).toBe(2);
+  });
+
+  test('an expired message behind a live one leaves on time', () => {
+    const it = new TestQueue();
+    it.publish('live');
+    it.publish('short', { expiresAtMs: it.owner.nowMs + 10 });
+    it.publish('live too');
+    expect(it.owner.events).toEqual(['expires']);
+    it.advance(10);
+    expect(it.queue.readyCount).toBe(2);
+    expect(it.attach(10, true).texts).toEqual(['live', 'live too']);
+  });
+
+  test('what has expired is not delivered although nobody has dropped it yet', () => {
+    const it = new TestQueue();
+    it.publish('short', { expiresAtMs: it.owner.nowMs + 10 });
+    it.publish('live');
+    it.owner.nowMs += 10;
+    expect(it.attach(1).texts).toEqual(['live']);
+    expect(it.counters.droppedExpired).toBe(1);
+  });
+
+  test('what expires with a consumer is its own to settle; given back, it is dropped', () => {
+    const it = new TestQueue();
+    const taker = it.attach(2);
+    it.publish('a', { expiresAtMs: it.owner.nowMs + 10 });
+    it.publish('b', { expiresAtMs: it.owner.nowMs + 10 });
+    it.advance(10);
+    expect(it.queue.unsettledCount).toBe(2);
+    expect(it.queue.settle(taker.got[0]!.tag, Outcome.Accepted)).toBe(true);
+    it.queue.settle(taker.got[1]!.tag, Outcome.Requeued);
+    expect(taker.texts).toEqual(['a', 'b']);
+    expect(it.queue.readyCount).toBe(0);
+    expect(it.counters.droppedExpired).toBe(1);
+  });
+
+  test('also where nobody is left to give it to', () => {
+    const it = new TestQueue();
+    const taker = it.attach(1);
+    it.publish('a', { expiresAtMs: it.owner.nowMs + 10 });
+    it.advance(10);
+    it.queue.detach(taker);
+    it.advance(1);
+    expect(it.queue.readyCount).toBe(0);
+  });
+
+  test('messages that lie in the log expire although nobody consumes', () => {
+    for (const log of ['memory', 'slow'] as const) {
+      const it = new TestQueue({ log, args: { 'x-message-ttl': '100' } });
+      for (let i = 0; i < 50; i++) it.publish(String(i));
+      expect(it.queue.spilled).toBe(true);
+      // A few batches at a time: a great many must not hold up everybody else.
+      for (let i = 0; i < 20; i++) {
+        it.advance(100);
+        it.slow?.answer();
+      }
+      expect(it.queue.readyCount).toBe(0);
+      expect(it.log!.count).toBe(0);
+      expect(it.counters.droppedExpired).toBe(50);
+    }
+  });
+
+  test('also those of an earlier life of the broker', () => {
+    const storage = new MemoryStorage();
+    const before = new TestQueue({ log: 'memory', args: { 'x-message-ttl': '100' } }, storage);
+    before.publish(numbers(3));
+    const it = new TestQueue({ log: 'memory', args: { 'x-message-ttl': '100' } }, storage);
+    expect(it.owner.events).toEqual(['expires']);
+    expect(it.queue.readyCount).toBe(3);
+    it.advance(100);
+    it.advance(1);
+    expect(it.queue.readyCount).toBe(0);
+    expect(it.log!.count).toBe(0);
+  });
+
+  test('the index of a busy queue holds no more than what is there', () => {
+    const it = new TestQueue();
+    const taker = it.attach(1, true);
+    for (let i = 0; i < 50_000; i++) it.publish('x', { expiresAtMs: it.owner.nowMs + 1_000_000 });
+    expect(taker.got).toHaveLength(50_000);
+    const { expiry } = it.queue as unknown as { readonly expiry: { readonly size: number } };
+    expect(expiry.size).toBeLessThan(3000);
+  });
+});
+
+describe('limits', () => {
+  test('drop-head keeps the newest', () => {
+    const it = new TestQueue({ args: { 'x-max-length': '3' } });
+    for (const text of numbers(10)) it.publish(text);
+    expect(it.attach(100, true).texts).toEqual(['7', '8', '9']);
+    expect(it.counters.droppedOverflow).toBe(7);
+  });
+
+  test('drop-head drops of the lowest priority', () => {
+    const it = new TestQueue({ args: { 'x-max-length': '2', 'x-max-priority': '1' } });
+    it.publish('low');
+    it.publish('high', { priority: 1 });
+    it.publish('high too', { priority: 1 });
+    expect(it.attach(100, true).texts).toEqual(['high', 'high too']);
+  });
+
+  test('what a consumer can take at once is never dropped', () => {
+    const it = new TestQueue({ args: { 'x-max-length': '0' } });
+    const taker = it.attach(2);
+    it.publish(numbers(3));
+    expect(taker.texts).toEqual(['0', '1']);
+    expect(it.counters.droppedOverflow).toBe(1);
+  });
+
+  test('only what is ready counts, in messages and in bytes', () => {
+    const it = new TestQueue({ args: { 'x-max-length-bytes': '10', 'x-max-length': '1' } });
+    const taker = it.attach(2);
+    it.publish('with a consumer');
+    it.publish('and one more of these');
+    it.publish('ready');
+    expect(it.queue.readyCount).toBe(1);
+    it.settleAll(taker);
+    it.give(taker, 1);
+    expect(taker.texts.at(-1)).toBe('ready');
+  });
+
+  test.each(['memory', 'slow'] as const)('they hold for what lies in the log (%s)', (log) => {
+    for (const args of [{ 'x-max-length': '20' }, { 'x-max-length-bytes': '60' }] as const) {
+      const it = new TestQueue({ log, args });
+      for (let i = 100; i < 300; i++) {
+        it.publish(String(i));
+        it.slow?.answer();
+        expect(it.queue.readyCount).toBeLessThanOrEqual(20);
+      }
+      expect(it.log!.count).toBe(20);
+      const taker = it.attach(100, true);
+      it.slow?.answer();
+      expect(taker.texts).toEqual(numbers(20, 280));
+      expect(it.counters.droppedOverflow).toBe(180);
+    }
+  });
+
+  test('reject-publish refuses a publisher when there is no room, also for what lies in the log', () => {
+    for (const log of ['none', 'memory'] as const) {
+      const it = new TestQueue({ log, args: { 'x-max-length': '20', 'x-overflow': 'reject-publish' } });
+      for (let i = 0; i < 20; i++) {
+        expect(it.queue.refuses(textRun('x'))).toBe(false);
+        it.publish('x');
+      }
+      expect(it.queue.refuses(textRun('x'))).toBe(true);
+      it.attach(1, true);
+      expect(it.queue.refuses(textRun('x'))).toBe(false);
+    }
+  });
+
+  test('a limit in bytes refuses by bytes', () => {
+    const it = new TestQueue({ args: { 'x-max-length-bytes': '10', 'x-overflow': 'reject-publish' } });
+    it.publish('12345678');
+    expect(it.queue.refuses(textRun('123'))).toBe(true);
+    expect(it.queue.refuses(textRun('12'))).toBe(false);
+  });
+});
+
+describe('the log behind the window', () => {
+  test('a queue of an earlier life gives everything, in order', () => {
+    const storage = new MemoryStorage();
+    const before = new TestQueue({ log: 'memory' }, storage);
+    for (const text of numbers(30)) before.publish(text);
+    before.settleAll(before.attach(7));
+    const it = new TestQueue({ log: 'memory' }, storage);
+    expect(it.queue.readyCount).toBe(23);
+    expect(it.attach(3).texts).toEqual(['7', '8', '9']);
+    const taker = it.attach(100, true);
+    expect(taker.texts).toEqual(numbers(20, 10));
+    expect(it.log!.count).toBe(3);
+  });
+
+  test('a consumer with credit gets on however much is unsettled', () => {
+    const it = new TestQueue({ log: 'memory' });
+    for (const text of numbers(100)) it.publish(text.padEnd(30, '.'));
+    // It acknowledges the hundredth and means all of them: as long as it has credit, messages come.
+    expect(it.attach(100).got).toHaveLength(100);
+  });
+
+  test('a backlog that is read within the call needs no stack', () => {
+    const it = new TestQueue({ log: 'memory' });
+    const count = 60_000;
+    for (const text of numbers(count)) it.publish(text);
+    const taker = it.attach(1, true);
+    expect(taker.got).toHaveLength(count);
+    expect(it.log!.count).toBe(0);
+  });
+
+  test('a message without durability follows those that lie in the log', () => {
+    const it = new TestQueue({ log: 'memory' });
+    for (const text of numbers(10)) it.publish(text, { guarantee: 1 });
+    it.publish('last', { guarantee: 0 });
+    expect(it.attach(100, true).texts).toEqual([...numbers(10), 'last']);
+  });
+
+  test('what is held there is not delivered before its release, and nothing overtakes it', () => {
+    for (const log of ['memory', 'slow'] as const) {
+      const it = new TestQueue({ log });
+      for (const text of numbers(6)) it.publish(text);
+      const held = it.publish(['held', 'held too'], { guarantee: 2, held: true });
+      it.publish('behind');
+      const taker = it.attach(100, true);
+      it.slow?.answer();
+      expect(taker.texts).toEqual(numbers(6));
+      expect(it.queue.readyCount).toBe(3);
+      it.queue.release(held, 2);
+      it.slow?.answer();
+      expect(taker.texts).toEqual([...numbers(6), 'held', 'held too', 'behind']);
+    }
+  });
+
+  test('a fetch that was under way when something became held does not bring it in, nor what is behind it', () => {
+    const it = new TestQueue({ log: 'slow', window: { ...SMALL, batchCount: 100, batchBytes: 1000 } });
+    for (const text of numbers(6)) it.publish(text);
+    const taker = it.attach(100, true);
+    expect(it.slow!.isAsked).toBe(true);
+    const held = it.publish('held', { guarantee: 2, held: true });
+    it.publish('behind');
+    it.slow!.answer();
+    expect(taker.texts).toEqual(numbers(6));
+    it.queue.release(held, 1);
+    it.slow!.answer();
+    expect(taker.texts).toEqual([...numbers(6), 'held', 'behind']);
+  });
+
+  test('a purge while deliveries are unsettled leaves those, and nothing else', () => {
+    for (const log of ['memory', 'slow'] as const) {
+      const it = new TestQueue({ log });
+      for (const text of numbers(50)) it.publish(text);
+      const taker = it.attach(1);
+      it.slow?.answer();
+      expect(it.queue.purge()).toBe(49);
+      expect(it.queue.readyCount).toBe(0);
+      for (const text of numbers(10, 100)) it.publish(text);
+      expect(it.queue.readyCount).toBe(10);
+      it.slow?.answer();
+      expect(it.queue.readyCount).toBe(10);
+      expect(it.log!.count).toBe(11);
+      it.settleAll(taker);
+      it.give(taker, 100);
+      it.slow?.answer();
+      expect(taker.texts).toEqual(['0', ...numbers(10, 100)]);
+      it.settleAll(taker);
+      expect(it.log!.count).toBe(0);
+    }
+  });
+
+  test('a fetch that a purge has passed brings nothing twice', () => {
+    const it = new TestQueue({ log: 'slow', window: { ...SMALL, batchCount: 100, batchBytes: 1000 } });
+    const taker = it.attach(0, true);
+    for (const text of numbers(6)) it.publish(text);
+    it.give(taker, 100);
+    expect(taker.texts).toEqual(numbers(4));
+    expect(it.slow!.isAsked).toBe(true);
+    expect(it.queue.purge()).toBe(2);
+    it.publish(numbers(3, 10));
+    it.slow!.answer();
+    expect(taker.texts).toEqual([...numbers(4), ...numbers(3, 10)]);
+    expect(it.queue.readyCount).toBe(0);
+    expect(it.log!.count).toBe(0);
+  });
+
+  test('a fetch under way when the queue is deleted ends in nothing', () => {
+    const it = new TestQueue({ log: 'slow' });
+    for (const text of numbers(20)) it.publish(text);
+    const taker = it.attach(100, true);
+    expect(it.slow!.isAsked).toBe(true);
+    it.queue.delete();
+    it.slow!.answer();
+    expect(taker.texts).toEqual(numbers(4));
+    expect(taker.cancelled).toBe(1);
+  });
+});
