@@ -256,6 +256,17 @@ export function describeTransport(carrier: TransportCarrier): void {
       await until('it is closed', () => recorder.closes === 1);
     });
 
+    test('a paused stream that is ended still learns that its peer has closed', async () => {
+      const { transport, recorder, client } = await connected();
+      transport.pause();
+      await turns(3);
+      transport.end();
+      await until('the peer has seen the end', () => client.closed);
+      client.end();
+      // No time passes on the clock: it is not the limit that closes it.
+      await until('it is closed', () => recorder.closes === 1);
+    });
+
     test('a peer that does not close after end is given two seconds', async () => {
       const { transport, recorder, client } = await connected();
       client.stopReading();
