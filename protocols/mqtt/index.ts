@@ -72,6 +72,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   /** Coarse: as of the last tick. */
   monotonicMs: number;
   closing = false;
+  private bytesSentBefore = 0;
   readonly stored: StoredSessions;
   readonly held = new HeldFilters();
   readonly retries = new Retries();
@@ -142,7 +143,16 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   }
 
   forget(connection: Connection): void {
-    if (this.connections.delete(connection)) this.broker.counters.connectionsClosed++;
+    if (!this.connections.delete(connection)) return;
+    this.broker.counters.connectionsClosed++;
+    this.bytesSentBefore += connection.output.totalBytes;
+  }
+
+  /** Bytes given to all connections there are and have been. */
+  get bytesSent(): number {
+    let bytes = this.bytesSentBefore;
+    for (const connection of this.connections) bytes += connection.output.totalBytes;
+    return bytes;
   }
 
   /** Says why a connection is not made, where its version has a word for it. */

@@ -3,11 +3,13 @@ import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { MqttAdapter } from '../../protocols/mqtt/index.ts';
 import { MQTT_CODEC } from '../../protocols/mqtt/publish-form.ts';
-import { MESSAGE_CODEC } from '../core/message-run.ts';
 import { WorkerPasswordVerifier } from '../auth/password-verifier.ts';
+import { STOMP_CODEC } from '../../protocols/stomp/codec-run.ts';
+import { StompAdapter } from '../../protocols/stomp/index.ts';
 import { UserDirectory } from '../auth/user-directory.ts';
 import type { Config } from '../config.ts';
 import { Broker } from '../core/broker.ts';
+import { MESSAGE_CODEC } from '../core/message-run.ts';
 import type { Codec } from '../core/run.ts';
 import { Arena } from '../io/arena.ts';
 import { SystemClock } from '../io/clock.ts';
@@ -27,7 +29,9 @@ import { EmbeddedStorage } from '../storage/embedded/storage.ts';
 import { threadCrew } from '../storage/embedded/thread-crew.ts';
 import { MemoryStorage } from '../storage/memory/memory-storage.ts';
 import type { Storage } from '../storage/storage.ts';
+import { VERSION } from '../version.ts';
 import { type RunningAdapter, Server } from './server.ts';
+import { SysTopics } from './sys-topics.ts';
 
 export interface Composition {
   readonly server: Server;
@@ -70,12 +74,34 @@ export function compose(config: Config, logger: Logger): Composition {
       preAuthBytesMax: config.connection.preAuthBytesMax,
     },
   });
-  const adapters: RunningAdapter[] = [mqtt];
-  const codecs = new Map<number, Codec>([MQTT_CODEC, MESSAGE_CODEC].map((codec) => [codec.id, codec]));
+  const stomp = new StompAdapter({
+    ...shared,
+    serverVersion: VERSION,
+    options: {
+      ...config.stomp,
+      greaterIsMany: false,
+      levelsMax: config.mqtt.levelsMax,
+      subscriptionsMax: SUBSCRIPTIONS_MAX,
+      preAuthBytesMax: config.connection.preAuthBytesMax,
+    },
+  });
+  const adapters: RunningAdapter[] = [mqtt, stomp];
+  const codecs = new Map<number, Codec>([MQTT_CODEC, STOMP_CODEC, MESSAGE_CODEC].map((codec) => [codec.id, codec]));
+  const sysTopics = new SysTopics({
+    broker,
+    clock,
+    version: `sluice version ${VERSION}`,
+    intervalMs: config.mqtt.sysIntervalS * 1000,
+    figures: () => ({
+      connections: adapters.reduce((sum, { connectionCount }) => sum + connectionCount, 0),
+      bytesSent: mqtt.bytesSent,
+    }),
+  });
   const server = new Server({
     broker,
     storage,
     adapters,
+    periodic: [sysTopics],
     codecs,
     arena,
     turn,
@@ -96,7 +122,8 @@ function engine(config: Config, random: SystemRandom, logger: Logger): Storage {
     disk: new NodeDisk(),
     random,
     crew: threadCrew(),
-    onDamage: (damage) => logger.error({ ...damage }, 'damage in the log: what was there is lost, everything around it is served'),
+    onDamage: (damage) =>
+      logger.error({ ...damage }, 'damage in the log: what was there is lost, everything around it is served'),
   });
 }
 

@@ -23,6 +23,8 @@ export interface ServerParts {
   readonly broker: Broker;
   readonly storage: Storage;
   readonly adapters: readonly RunningAdapter[];
+  /** What else has to be done a few times a second. */
+  readonly periodic?: readonly { tick(): void }[];
   readonly codecs: ReadonlyMap<number, Codec>;
   readonly arena: Arena;
   readonly turn: Turn;
@@ -76,6 +78,7 @@ export class Server {
     broker.setTime(clock.realtime());
     broker.tick();
     for (const adapter of adapters) adapter.tick();
+    for (const task of this.parts.periodic ?? []) task.tick();
     this.watchMemory();
     // What expired or was published by a timer is a unit like any other.
     this.parts.turn.request();
@@ -85,7 +88,10 @@ export class Server {
     const { broker, memoryBytesMax, logger } = this.parts;
     const bytes = this.parts.memoryBytes();
     if (!broker.memoryHigh && bytes > memoryBytesMax) {
-      logger.warn({ bytes, memoryBytesMax, setting: 'memory.highWatermark' }, 'memory is short: publishers wait until consumers have made room');
+      logger.warn(
+        { bytes, memoryBytesMax, setting: 'memory.highWatermark' },
+        'memory is short: publishers wait until consumers have made room',
+      );
       broker.setMemoryHigh(true);
     } else if (broker.memoryHigh && bytes < memoryBytesMax * MEMORY_RELIEF) {
       logger.info({ bytes, memoryBytesMax }, 'there is memory again: publishers go on');
