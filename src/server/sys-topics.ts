@@ -74,7 +74,8 @@ export class SysTopics {
     if (intervalMs === 0 || (!first && nowMs - this.lastMs < intervalMs)) return;
     const elapsedMs = nowMs - this.lastMs;
     this.lastMs = nowMs;
-    for (const [name, value] of this.values(nowMs, elapsedMs)) this.show(name, String(value));
+    // All of them are taken before the first is published.
+    for (const [name, value] of [...this.values(nowMs, elapsedMs)]) this.show(name, String(value));
   }
 
   private *values(nowMs: number, elapsedMs: number): Iterable<readonly [name: string, value: string | number]> {
