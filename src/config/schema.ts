@@ -151,8 +151,8 @@ export const configSchema = z.strictObject({
 
   storage: section({
     engine: choice(['memory', 'embedded'], {
-      default: 'memory',
-      why: '`memory` keeps nothing beyond the process; `embedded` is the commit log in `data.dir`.',
+      default: 'embedded',
+      why: 'The commit log in `data.dir`: what was confirmed survives. `memory` keeps nothing beyond the process.',
     }),
     durability: choice(['memory', 'written', 'fsync'], {
       default: 'fsync',
@@ -280,7 +280,7 @@ export const configSchema = z.strictObject({
   websocket: section({
     engine: choice(['auto', 'ws', 'uws'], {
       default: 'auto',
-      why: '`uws` is uWebSockets.js, which has to be installed; `auto` takes it when it is, and ws otherwise.',
+      why: 'What `auto` takes is the broker’s choice, `ws` today. `uws` is uWebSockets.js, which has to be installed, for listeners that accept only http.',
     }),
     paths: list(name(128, 'a path, such as /ws', /^\/[\w\-./~]*$/), 16, 'a list of paths, such as [/mqtt, /ws]', {
       default: ['/mqtt', '/stomp', '/ws'],

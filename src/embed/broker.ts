@@ -16,7 +16,7 @@ import { Confirms } from './confirms.ts';
 import { type Handler, Subscription } from './subscription.ts';
 
 export interface CreateBrokerOptions {
-  /** As in the configuration file; listeners are those named here, none by default. */
+  /** As in the configuration file, but that there are only the listeners named here, and that nothing is kept on the disk unless `storage.engine` is embedded. */
   readonly config?: ConfigInput;
   /** Silent by default. */
   readonly logger?: Logger;
@@ -182,6 +182,7 @@ function propertiesOf(options: PublishOptions, text: boolean): Properties {
 /** Makes a broker and recovers what its storage kept. It listens nowhere until listen() is called. Rejects with ConfigError, naming every wrong option. */
 export async function createBroker({ config = {}, logger = SILENT }: CreateBrokerOptions = {}): Promise<EmbeddedBroker> {
   const off = { mqtt: false, stomp: false, http: false } as const;
-  const resolved = resolveConfig({ ...config, listeners: { ...off, ...config.listeners } });
+  const storage = { engine: 'memory', ...config.storage } as const;
+  const resolved = resolveConfig({ ...config, storage, listeners: { ...off, ...config.listeners } });
   return new EmbeddedBroker(await openBroker(resolved, logger));
 }
