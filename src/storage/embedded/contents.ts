@@ -1,7 +1,7 @@
 // Everything the engine holds in memory, all of it rebuilt from checkpoint and log: queues and their index, queue sets, keyed state, segments. Recovery fills it, the
 // storage works on it, checkpoints write it down.
 import { assert } from '../../lib/assert.ts';
-import type { Durability } from '../commit-log.ts';
+import { Durability } from '../commit-log.ts';
 import type { Faults } from './faults.ts';
 import type { Fetches } from './fetch.ts';
 import { Index } from './index.ts';
@@ -68,6 +68,13 @@ export class Contents implements QueueHost {
     return queue;
   }
 
+  /** Writes the definition of a queue as part of a set's: once per segment, and once more with the repetition of the set. */
+  readonly repeatQueue = (queue: EmbeddedQueue): void => {
+    const { log } = this;
+    if (queue.definedIn === log.segment.number && log.end - queue.definedAt < log.redefineBytes) return;
+    this.writeQueue(queue);
+  };
+
   writeQueue(queue: EmbeddedQueue): void {
     const name = Buffer.from(queue.name);
     const { log } = this;
@@ -80,7 +87,9 @@ export class Contents implements QueueHost {
     log.words[word + 3] = queue.durability;
     log.words[word + 4] = name.length;
     log.bytes.set(name, at + TEXT_HEADER_BYTES);
-    log.requireSync();
+    if (queue.durability === Durability.Fsync || queue.definedIn < 0) log.requireSync();
+    queue.definedIn = log.segment.number;
+    queue.definedAt = at + log.shift;
   }
 
   deleteQueue(queue: EmbeddedQueue): void {

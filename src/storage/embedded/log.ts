@@ -9,6 +9,8 @@ import type { Crew } from './crew.ts';
 import { align, BLOCK_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameFlag, SEGMENT_DATA_START } from './segment.ts';
 import type { Segment, Segments } from './segments.ts';
 
+const REDEFINE_BYTES = 64 * 1024;
+
 export interface SegmentSupply {
   /** The segment that follows, with at least dataBytes of room; its file may still be in the making. */
   next(dataBytes: number): Segment;
@@ -123,6 +125,11 @@ export class Log {
   /** Frames handed over and not written. */
   get pendingCount(): number {
     return this.pending.length;
+  }
+
+  /** Definitions are repeated this far behind their first place in a segment, so that one damaged place can not take both. */
+  get redefineBytes(): number {
+    return Math.min(REDEFINE_BYTES, this.segments.stride / 4);
   }
 
   /** What a record may hold in all, for it to fit into a frame of the usual size. */

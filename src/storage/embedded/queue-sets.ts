@@ -133,8 +133,9 @@ export class QueueSets {
     return set;
   }
 
-  /** Appends the definition. */
-  define(set: QueueSet, log: Log): void {
+  /** Appends the definition, and with it those of its queues. */
+  define(set: QueueSet, log: Log, defineQueue: (queue: EmbeddedQueue) => void): void {
+    for (const queue of set.queues) if (!queue.deleted) defineQueue(queue);
     const text = set.optionsText();
     const count = set.queueIds.length;
     const size = padded(TEXT_HEADER_BYTES + 4 * count + text.length);
@@ -185,9 +186,6 @@ export class QueueSets {
     else sets.push(set);
   }
 }
-
-/** A definition is repeated once, this far behind the first one in its segment, so that one damaged place can not take both. */
-export const REDEFINE_BYTES = 64 * 1024;
 
 function isSame(a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean {
   if (a.length !== b.length) return false;

@@ -20,6 +20,9 @@ export class EmbeddedQueue extends IndexList implements QueueLog {
   readonly id: number;
   durability: Durability;
   deleted = false;
+  /** Where its definition was written last. */
+  definedIn = -1;
+  definedAt = 0;
   /** The batch of Settled this queue's latest range is in, and the range. */
   settledBatch = 0;
   settledRange = 0;

@@ -87,18 +87,28 @@ export class Recovery {
   private readonly random: Random;
   private readonly faults: Faults;
   private readonly replay: Replay;
+  /** Definitions are looked for in the whole log before anything is replayed: where one is damaged, its repetition has to do. */
+  private readonly definitionsFirst: boolean;
   private readonly damages: Damage[] = [];
   private quarantinedBytes = 0;
   private tornTailBytes = 0;
   /** Loose frames were cut off: the log ends there. */
   private cutLoose = false;
 
-  constructor(disk: Disk, directory: string, contents: Contents, random: Random, faults: Faults) {
+  constructor(
+    disk: Disk,
+    directory: string,
+    contents: Contents,
+    random: Random,
+    faults: Faults,
+    definitionsFirst: boolean,
+  ) {
     this.disk = disk;
     this.directory = directory;
     this.contents = contents;
     this.random = random;
     this.faults = faults;
+    this.definitionsFirst = definitionsFirst;
     this.replay = new Replay(contents, faults);
   }
 
@@ -136,8 +146,11 @@ export class Recovery {
       removeIfThere(this.disk, join(this.directory, name));
       removeIfThere(this.disk, join(this.directory, copyName(name)));
     }
+    if (this.definitionsFirst) this.collectDefinitions(files, start);
     let tail: SegmentFile | null = null;
-    let end = start;
+    // A log that was never cut off in front begins with its first frame.
+    const first = files[0]?.segment;
+    let end = start === 0 && first?.number === 1 ? first.base + SEGMENT_DATA_START : start;
     for (let i = 0; i < files.length; i++) {
       const file = files[i]!;
       if (file.segment.end <= start) continue;
@@ -211,6 +224,24 @@ export class Recovery {
       files.push({ segment: new Segment(number, header.stride, header.strides, header.salt, true), path });
     }
     return files.sort((a, b) => a.segment.number - b.segment.number);
+  }
+
+  private collectDefinitions(files: readonly SegmentFile[], start: number): void {
+    for (const file of files) {
+      if (file.segment.end <= start) continue;
+      const from = Math.max(start, file.segment.base + SEGMENT_DATA_START);
+      const bytes = this.bytesOf(file, from);
+      const view = new DataView(bytes.buffer);
+      for (
+        let at = this.nextFrame(view, bytes, 0, from, file.segment);
+        at >= 0;
+        at = this.nextFrame(view, bytes, at, from, file.segment)
+      ) {
+        const length = view.getUint32(at + 4, true);
+        this.replay.definitions(bytes, at, length, from + at);
+        at += length;
+      }
+    }
   }
 
   /** Newest first, each name once. */

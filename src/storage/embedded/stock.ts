@@ -42,6 +42,8 @@ export class Stock implements SegmentSupply {
   private readonly stalled: Segment[] = [];
   private nextNumber: number;
   private ballast = false;
+  /** It was given up and is not back yet. */
+  private ballastLost = false;
   private ballastBusy = false;
   private making = 0;
   private checking = false;
@@ -98,7 +100,8 @@ export class Stock implements SegmentSupply {
     const removed: number[] = [];
     for (const segment of dead) {
       this.segments.remove(segment);
-      if (segment.strides === 1 && this.dead.length < KEPT + this.stalled.length) this.dead.push(segment.number);
+      if (segment.strides === 1 && this.dead.length < (this.full ? 0 : KEPT) + this.stalled.length)
+        this.dead.push(segment.number);
       else removed.push(segment.number);
     }
     if (removed.length > 0) this.crew.keep({ kind: 'remove', segments: removed }, (result) => this.onResult(result));
@@ -110,8 +113,9 @@ export class Stock implements SegmentSupply {
     if (this.checking) return;
     this.checking = true;
     const newest = this.nextNumber;
-    if (newest === this.newestChecked && this.dead.length > KEPT_AT_REST) {
-      this.crew.keep({ kind: 'remove', segments: this.dead.splice(KEPT_AT_REST) }, (result) => this.onResult(result));
+    const keep = this.full ? 0 : newest === this.newestChecked ? KEPT_AT_REST : KEPT;
+    if (this.dead.length > keep) {
+      this.crew.keep({ kind: 'remove', segments: this.dead.splice(keep) }, (result) => this.onResult(result));
     }
     this.newestChecked = newest;
     this.crew.keep({ kind: 'space' }, (result) => {
@@ -191,6 +195,7 @@ export class Stock implements SegmentSupply {
     this.crew.keep({ kind: 'ballast', bytes: this.ballastBytes }, (result) => {
       this.ballastBusy = false;
       this.ballast = result.error === null;
+      if (this.ballast) this.ballastLost = false;
       if (result.error === null) this.onResult(result);
     });
   }
@@ -198,6 +203,7 @@ export class Stock implements SegmentSupply {
   private dropBallast(): void {
     if (this.ballastBusy) return;
     this.ballast = false;
+    this.ballastLost = true;
     this.ballastBusy = true;
     this.crew.keep({ kind: 'ballast', bytes: 0 }, (result) => {
       this.ballastBusy = false;
@@ -210,9 +216,10 @@ export class Stock implements SegmentSupply {
     if (result.error !== null || result.totalBytes === 0) return;
     this.freeBytes = result.freeBytes;
     const min = Math.max(this.limits.freeBytesMin, this.limits.freeShareMin * result.totalBytes);
-    this.setFull(this.stalled.length > 0 || result.freeBytes < min);
-    if (!this.full && !this.ballast && this.ballastBytes > 0 && result.freeBytes > min + 2 * this.ballastBytes)
-      this.makeBallast();
+    // Without its reserve the disk is as good as full.
+    this.setFull(this.stalled.length > 0 || this.ballastLost || result.freeBytes < min);
+    const room = result.freeBytes > min + 2 * this.ballastBytes;
+    if (!this.ballast && this.ballastBytes > 0 && this.stalled.length === 0 && room) this.makeBallast();
   }
 
   private setFull(full: boolean): void {

@@ -14,7 +14,7 @@ import type { Crew } from './crew.ts';
 import { type Faults, NO_FAULTS } from './faults.ts';
 import { Fetches } from './fetch.ts';
 import { Log } from './log.ts';
-import { InternedTargets, REDEFINE_BYTES } from './queue-sets.ts';
+import { InternedTargets } from './queue-sets.ts';
 import { Reader } from './reader.ts';
 import {
   PUBLISH_HEADER_BYTES,
@@ -142,8 +142,15 @@ export class EmbeddedStorage implements Storage, CommitLog {
     try {
       const stride = storedStride(disk, directory) || (options.segmentBytes ?? SEGMENT_BYTES);
       this.contents = new Contents(stride, faults);
+      let recovered = new Recovery(disk, directory, this.contents, options.random, faults, false).run();
+      if (recovered.unreadableRecords > 0) {
+        // Definitions were damaged. They are repeated further on, so once more, with all definitions first.
+        const { damages } = recovered;
+        this.contents = new Contents(stride, faults);
+        recovered = new Recovery(disk, directory, this.contents, options.random, faults, true).run();
+        recovered = { ...recovered, damages: recovered.damages.length >= damages.length ? recovered.damages : damages };
+      }
       const { contents } = this;
-      const recovered = new Recovery(disk, directory, contents, options.random, faults).run();
       const crew = options.crew(directory);
       this.crew = crew;
       this.listener = listener;
@@ -273,8 +280,8 @@ export class EmbeddedStorage implements Storage, CommitLog {
     }
     const log = this.frames!;
     if (set === null) return log.durableUnit;
-    if (set.definedIn !== log.segment.number || (set.definitions < 2 && log.end - set.definedAt > REDEFINE_BYTES))
-      this.contents.sets.define(set, log);
+    if (set.definedIn !== log.segment.number || (set.definitions < 2 && log.end - set.definedAt > log.redefineBytes))
+      this.contents.sets.define(set, log, this.contents.repeatQueue);
     const { count } = run;
     const bytesMax = log.recordBytesMax;
     if (count === 1 || (count <= SLOT_MESSAGES_MAX && publishBytes(count, run.end - run.start) <= bytesMax)) {
