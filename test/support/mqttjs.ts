@@ -36,7 +36,8 @@ export class MqttJs implements Ending {
 
   private constructor(url: string, options: IClientOptions) {
     this.client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 10_000, resubscribe: false, ...options });
-    this.client.on('message', (_topic, _payload, packet) => this.messages.put(packet));
+    // The packet's own topic is empty where an alias stood for it.
+    this.client.on('message', (topic, _payload, packet) => this.messages.put({ ...packet, topic }));
     this.client.on('connect', (packet) => this.connacks.put(packet));
     this.client.on('disconnect', (packet) => this.disconnects.put(packet));
     this.client.on('packetreceive', (packet) => this.packets.put(packet));
