@@ -5,13 +5,13 @@ import { type CommitLog, Durability } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import type { Storage, StorageListener } from '../storage/storage.ts';
 import type { Authorizer, Principal } from './authorizer.ts';
+import type { BrokerLimits } from './broker-limits.ts';
 import { Counters } from './counters.ts';
 import { decodeBinding, decodeExchange, decodeQueue, decodeSession } from './definitions.ts';
-import type { BrokerLimits } from './broker-limits.ts';
 import type { Publisher } from './publisher.ts';
-import { decodeRun } from './run-record.ts';
-import type { Codec } from './run.ts';
 import type { Queue } from './queue.ts';
+import type { Codec } from './run.ts';
+import { decodeRun } from './run-record.ts';
 import type { Session } from './session.ts';
 import { Vhost } from './vhost.ts';
 
@@ -211,17 +211,34 @@ export class Broker implements StorageListener {
       const destination =
         binding.kind === 'queue' ? vhost.queues.get(binding.destination) : vhost.exchanges.get(binding.destination);
       // Its destination may have been deleted in the same turn as the last change before a crash of a state without atomic units; none of ours, so it must be there.
-      assert(destination !== undefined, `The stored binding of ${binding.source} leads to ${binding.destination}, which is not stored.`);
+      assert(
+        destination !== undefined,
+        `The stored binding of ${binding.source} leads to ${binding.destination}, which is not stored.`,
+      );
       vhost.bind(binding.source, destination, binding.key, new Map(binding.args));
     }
     for (const [key, value] of state.load('session')) {
       const stored = decodeSession(value);
       this.vhostOf(key).restoreSession(stored, this.principal(stored.principal));
     }
+    this.forgetStrayQueues();
     for (const [key, value] of state.load('retained')) {
       this.vhostOf(key).retain(key.slice(key.indexOf('\0') + 1), decodeRun(value, codecs));
     }
     this.recovering = false;
+  }
+
+  /** Queues in the log that nothing refers to any more, such as that of a session which stopped being durable before the broker ended. They would keep their messages for ever. */
+  private forgetStrayQueues(): void {
+    const known = new Set<string>();
+    for (const vhost of this.vhosts.values()) {
+      for (const queue of vhost.queues.values()) if (queue.log !== null) known.add(queue.log.name);
+      for (const { queue } of vhost.sessions.values())
+        if (queue !== null && queue.log !== null) known.add(queue.log.name);
+    }
+    for (const name of [...this.log.queueNames()]) {
+      if (!known.has(name)) this.log.openQueue(name, this.durability).delete();
+    }
   }
 
   private vhostOf(key: string): Vhost {

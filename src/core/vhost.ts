@@ -1,28 +1,29 @@
 // A virtual host: the named exchanges, queues, bindings, sessions and retained messages of one tenant, and the routing between them. Control operations take effect at once
 // and in memory; whoever must answer for them waits for Broker.log.position to become durable. No I/O, no clock, no protocol.
-import type { StateStore } from '../storage/state-store.ts';
+
 import { Durability, LogTargets } from '../storage/commit-log.ts';
+import type { StateStore } from '../storage/state-store.ts';
 import { type Address, DEFAULT_EXCHANGE } from './address.ts';
 import { Action, type Principal } from './authorizer.ts';
 import { type Binding, NO_ARGUMENTS, nextBindingId, type SubscriptionOptions } from './binding.ts';
 import type { Broker } from './broker.ts';
 import type { Counters } from './counters.ts';
-import { type DeliveryPlan, type Destination, LOGGED_AGAIN } from './delivery.ts';
 import * as definitions from './definitions.ts';
+import { type DeliveryPlan, type Destination, LOGGED_AGAIN } from './delivery.ts';
 import { DestinationSet } from './destination-set.ts';
 import { BrokerError } from './errors.ts';
-import { RouteResult } from './exchange.ts';
-import { Exchange, EXCHANGE_HOPS_MAX, exchangeSpec, PREDECLARED } from './exchange-node.ts';
 import type { ExchangeSpec } from './exchange.ts';
+import { RouteResult } from './exchange.ts';
+import { EXCHANGE_HOPS_MAX, Exchange, exchangeSpec, PREDECLARED } from './exchange-node.ts';
 import type { Message } from './message.ts';
-import { Overflow, type QueueSpec, queueSpec, specDifference } from './queue-spec.ts';
 import { Queue, type QueueOwner } from './queue.ts';
+import { Overflow, type QueueSpec, queueSpec, specDifference } from './queue-spec.ts';
 import { addressResource } from './resource.ts';
 import { RetainedTable } from './retained.ts';
 import type { Route } from './route-table.ts';
 import type { RoutingKey } from './routing-key.ts';
-import { encodeRun } from './run-record.ts';
 import type { Run } from './run.ts';
+import { encodeRun } from './run-record.ts';
 import { Session } from './session.ts';
 
 /** Interned destination sets kept between two changes of the bindings. */
@@ -57,7 +58,10 @@ export class Vhost implements QueueOwner {
     this.counters = broker.counters;
     this.retained = new RetainedTable(broker.limits.retained);
     for (const [exchange, type] of PREDECLARED) {
-      this.exchanges.set(exchange, new Exchange(exchangeSpec(exchange, type, { durable: true, autoDelete: false, internal: false }, NO_ARGUMENTS)));
+      this.exchanges.set(
+        exchange,
+        new Exchange(exchangeSpec(exchange, type, { durable: true, autoDelete: false, internal: false }, NO_ARGUMENTS)),
+      );
     }
   }
 
@@ -74,7 +78,9 @@ export class Vhost implements QueueOwner {
     const resource = addressResource(this.name, route.exchange, route.key.path);
     route.allowed =
       principal.policy === null || this.broker.authorizer.allows(principal, clientId, Action.Publish, resource);
-    route.refusal = route.allowed ? null : `${principal.name} may not publish to ${resource.kind} ${JSON.stringify(resource.name)}`;
+    route.refusal = route.allowed
+      ? null
+      : `${principal.name} may not publish to ${resource.kind} ${JSON.stringify(resource.name)}`;
     if (!route.allowed) return;
     const exchange = this.exchanges.get(route.exchange);
     if (route.exchange !== DEFAULT_EXCHANGE && (exchange === undefined || exchange.spec.internal)) {
@@ -101,25 +107,29 @@ export class Vhost implements QueueOwner {
     return this.intern(destinations, bindings);
   }
 
-  /** Follows bindings from exchange to exchange; a loop ends because every destination is visited once. */
+  /** Follows bindings from exchange to exchange, EXCHANGE_HOPS_MAX of them; a loop ends because every exchange is visited once. */
   private routeThrough(name: string, key: RoutingKey, message: Message | null, result: RouteResult): void {
-    let exchange = this.exchanges.get(name);
-    const before = result.destinations.length;
     if (name === DEFAULT_EXCHANGE) {
       const queue = this.queues.get(key.path);
       if (queue !== undefined) result.add(queueBinding(queue));
       return;
     }
-    for (let hops = 0; exchange !== undefined && hops < EXCHANGE_HOPS_MAX; hops++) {
-      let next = result.destinations.length;
+    const { destinations } = result;
+    let exchange = this.exchanges.get(name);
+    for (let alternates = 0; exchange !== undefined && alternates < EXCHANGE_HOPS_MAX; alternates++) {
+      let next = destinations.length;
+      let matched = false;
       exchange.router.route(key, message, result);
-      for (let depth = 0; next < result.destinations.length && depth < EXCHANGE_HOPS_MAX * 64; depth++, next++) {
-        const reached = result.destinations[next]!;
-        if (reached instanceof Exchange) reached.router.route(key, message, result);
+      for (let hops = 1; next < destinations.length; hops++) {
+        for (const end = destinations.length; next < end; next++) {
+          const reached = destinations[next]!;
+          if (!(reached instanceof Exchange)) matched = true;
+          // Back where it began: that one has been asked already.
+          else if (reached !== exchange && hops < EXCHANGE_HOPS_MAX) reached.router.route(key, message, result);
+        }
       }
-      if (result.destinations.some((d, i) => i >= before && !(d instanceof Exchange))) return;
       // Nothing matched: the alternate exchange gets it.
-      if (exchange.spec.alternate === null) return;
+      if (matched || exchange.spec.alternate === null) return;
       exchange = this.exchanges.get(exchange.spec.alternate);
     }
   }
@@ -241,9 +251,14 @@ export class Vhost implements QueueOwner {
       if (firsts !== null && logged[i] === LOGGED_AGAIN) {
         // One more copy for the same queue: a record of its own, in the same unit.
         sequence = queue.log!.nextSequence;
-        log.append(owned, new LogTargets([queue.log!], [options[i]!]));
+        position = log.append(owned, new LogTargets([queue.log!], [options[i]!]));
       }
       if (sequence === 0 && queue.spilled) {
+        if (this.broker.full) {
+          // What is left of the disk is for settlements.
+          this.counters.droppedOverflow += run.count;
+          continue;
+        }
         // The queue goes on in the log: a transient message has to follow there, or it would overtake.
         sequence = queue.log!.nextSequence;
         log.append(owned, new LogTargets([queue.log!], [options[i]!]));
@@ -277,12 +292,18 @@ export class Vhost implements QueueOwner {
     if (existing !== undefined) {
       const difference = existing.difference(spec);
       if (difference !== null) {
-        throw new BrokerError('precondition-failed', `exchange ${JSON.stringify(spec.name)} is there already, but its ${difference}`);
+        throw new BrokerError(
+          'precondition-failed',
+          `exchange ${JSON.stringify(spec.name)} is there already, but its ${difference}`,
+        );
       }
       return existing;
     }
     if (spec.name.startsWith('amq.') || spec.name === DEFAULT_EXCHANGE) {
-      throw new BrokerError('access-refused', `exchange ${JSON.stringify(spec.name)}: names that begin with amq. are the broker's`);
+      throw new BrokerError(
+        'access-refused',
+        `exchange ${JSON.stringify(spec.name)}: names that begin with amq. are the broker's`,
+      );
     }
     const exchange = new Exchange(spec);
     this.exchanges.set(spec.name, exchange);
@@ -311,7 +332,10 @@ export class Vhost implements QueueOwner {
       this.checkHolder(existing, holder);
       const difference = specDifference(existing.spec, spec);
       if (difference !== null) {
-        throw new BrokerError('precondition-failed', `queue ${JSON.stringify(spec.name)} is there already, but its ${difference}`);
+        throw new BrokerError(
+          'precondition-failed',
+          `queue ${JSON.stringify(spec.name)} is there already, but its ${difference}`,
+        );
       }
       return existing;
     }
@@ -327,13 +351,17 @@ export class Vhost implements QueueOwner {
   /** Refuses everybody but its holder the use of an exclusive queue. */
   checkHolder(queue: Queue, holder: object | null): void {
     if (queue.holder !== null && queue.holder !== holder) {
-      throw new BrokerError('resource-locked', `queue ${JSON.stringify(queue.name)} is exclusive to another connection`);
+      throw new BrokerError(
+        'resource-locked',
+        `queue ${JSON.stringify(queue.name)} is exclusive to another connection`,
+      );
     }
   }
 
   private makeQueue(spec: QueueSpec, logName: string): Queue {
     const durability = durabilityOf(spec, this.broker.durability);
-    const log = spec.durable && durability !== Durability.Memory ? this.broker.log.openQueue(logName, durability) : null;
+    const log =
+      spec.durable && durability !== Durability.Memory ? this.broker.log.openQueue(logName, durability) : null;
     return new Queue(spec, log, this);
   }
 
@@ -359,7 +387,8 @@ export class Vhost implements QueueOwner {
     subscription: SubscriptionOptions | null = null,
   ): Binding {
     const exchange = this.exchanges.get(source);
-    if (exchange === undefined) throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(source)} in vhost ${this.name}`);
+    if (exchange === undefined)
+      throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(source)} in vhost ${this.name}`);
     if (subscription === null) {
       const existing = exchange.find(destination, key, args);
       if (existing !== null) return existing;
@@ -524,6 +553,8 @@ export class Vhost implements QueueOwner {
     }
     if (stored.hasQueue) this.makeSessionQueue(session);
     for (const { filter, options, exchange, pattern, queue } of stored.subscriptions) {
+      // An exchange that was not durable, or has been deleted, has taken its bindings with it.
+      if (exchange !== null && !this.exchanges.has(exchange)) continue;
       const binding = exchange === null ? null : this.bind(exchange, session, pattern, NO_ARGUMENTS, options);
       session.subscriptions.set(filter, { filter, options, binding, queue: this.queues.get(queue) ?? null });
     }
@@ -562,7 +593,11 @@ export class Vhost implements QueueOwner {
     for (const queue of this.unused) {
       if (queue.unusedSinceMs !== 0 && queue.unusedSinceMs + queue.spec.expiresMs! <= nowMs) this.deleteQueue(queue);
     }
-    this.retained.expire(nowMs, (path) => this.state?.remove('retained', `${this.name}\0${path}`), RETAINED_EXPIRED_PER_TICK);
+    this.retained.expire(
+      nowMs,
+      (path) => this.state?.remove('retained', `${this.name}\0${path}`),
+      RETAINED_EXPIRED_PER_TICK,
+    );
     for (const session of this.waiting) {
       if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
     }
@@ -571,7 +606,14 @@ export class Vhost implements QueueOwner {
 
 /** The default exchange has no bindings of its own: every queue is bound to it by its name. */
 function queueBinding(queue: Queue): Binding {
-  return { id: 0, source: DEFAULT_EXCHANGE, destination: queue, key: queue.name, args: NO_ARGUMENTS, subscription: null };
+  return {
+    id: 0,
+    source: DEFAULT_EXCHANGE,
+    destination: queue,
+    key: queue.name,
+    args: NO_ARGUMENTS,
+    subscription: null,
+  };
 }
 
 function durabilityOf(spec: QueueSpec, preset: Durability): Durability {
