@@ -18,6 +18,8 @@ export interface BacklogOwner {
   onLoaded(sequence: number, run: Run, index: number, options: DeliveryOptions): void;
   /** A batch of them is complete. */
   onBatch(): void;
+  /** backlog.endUnit() is to be called before the unit ends. */
+  onSettling(backlog: Backlog): void;
 }
 
 export class Backlog implements FetchSink {
@@ -37,6 +39,9 @@ export class Backlog implements FetchSink {
   /** Purged while others of the log are unsettled: messages below are settled as they are read. */
   private purgedTo = 0;
   private purging = 0;
+  /** Settled, and the log has not been told: a range. */
+  private settledFrom = 0;
+  private settledCount = 0;
   private fetching = false;
   private loading = false;
   /** Of the fetch under way: from here on it gives nothing. */
@@ -58,7 +63,7 @@ export class Backlog implements FetchSink {
   }
 
   get count(): number {
-    return this.empty ? 0 : this.log.count - this.inWindow - this.purging;
+    return this.empty ? 0 : this.log.count - this.settledCount - this.inWindow - this.purging;
   }
 
   /** Without what has not been read since the process began. */
@@ -89,16 +94,35 @@ export class Backlog implements FetchSink {
     while (held.length > 0 && held[0]! <= sequence) held.shift();
   }
 
-  /** A message of the log has left the window for good. */
+  /** A message of the log has left the window for good. Consecutive ones are told to the log as a range, at the latest at the end of the unit. */
   settle(sequence: number): void {
     this.inWindow--;
     // The log has forgotten a deleted queue; its last deliveries may still be answered.
-    if (!this.closed) this.log.settle(sequence, 1);
+    if (this.closed) return;
+    const isFirst = this.settledCount === 0;
+    if (!isFirst) {
+      if (sequence === this.settledFrom + this.settledCount) {
+        this.settledCount++;
+        return;
+      }
+      this.endUnit();
+    }
+    this.settledFrom = sequence;
+    this.settledCount = 1;
+    if (isFirst) this.owner.onSettling(this);
+  }
+
+  /** Tells the log what has been settled since it was told last. */
+  endUnit(): void {
+    const count = this.settledCount;
+    this.settledCount = 0;
+    if (count > 0) this.log.settle(this.settledFrom, count);
   }
 
   /** Forgets all of it. Returns how many there were. */
   purge(): number {
     if (this.empty) return 0;
+    this.endUnit();
     const { log, count } = this;
     this.held.length = 0;
     this.knownBytes = 0;
@@ -118,6 +142,7 @@ export class Backlog implements FetchSink {
   /** The queue is gone. */
   close(): void {
     this.closed = true;
+    this.settledCount = 0;
     this.log.delete();
   }
 

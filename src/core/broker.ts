@@ -6,6 +6,7 @@ import type { StateStore } from '../storage/state-store.ts';
 import type { Storage, StorageListener } from '../storage/storage.ts';
 import type { Authorizer, Principal } from './authorizer.ts';
 import type { BrokerLimits } from './broker-limits.ts';
+import type { Backlog } from './backlog.ts';
 import { Counters } from './counters.ts';
 import { decodeBinding, decodeExchange, decodeQueue, decodeSession } from './definitions.ts';
 import type { Publisher } from './publisher.ts';
@@ -60,6 +61,7 @@ export class Broker implements StorageListener {
   private readonly undrained = new Set<Publisher>();
   private readonly slowed = new Set<Publisher>();
   private held: Held[] = [];
+  private settling: Backlog[] = [];
   private readonly observers: SessionObserver[] = [];
   private policyEpoch = 0;
 
@@ -245,8 +247,16 @@ export class Broker implements StorageListener {
     return this.addVhost(key.slice(0, key.indexOf('\0')));
   }
 
+  /** What a queue's consumers settled is told to the log in ranges, when the unit ends. */
+  settleBeforeUnitEnds(backlog: Backlog): void {
+    this.settling.push(backlog);
+  }
+
   /** Ends an atomic unit of the log: the end of a turn. */
   endUnit(): void {
+    const { settling } = this;
+    for (let i = 0; i < settling.length; i++) settling[i]!.endUnit();
+    if (settling.length > 0) this.settling = [];
     this.storage.endUnit();
   }
 }

@@ -56,6 +56,8 @@ export interface QueueOwner {
   onQueueUnused(queue: Queue): void;
   /** A consumer came or went: x-expires counts from here. */
   onQueueUseChanged(queue: Queue): void;
+  /** backlog.endUnit() is to be called before the unit of the log ends. */
+  onSettling(backlog: Backlog): void;
   /** The first expiring message came: visit this queue in expire() from now on. */
   onQueueExpires(queue: Queue): void;
 }
@@ -325,6 +327,10 @@ export class Queue implements Destination, BacklogOwner {
   }
 
   // ---- BacklogOwner
+
+  onSettling(backlog: Backlog): void {
+    this.owner.onSettling(backlog);
+  }
 
   get wantsMore(): boolean {
     if (this.windowReady() > this.window.batchCount || this.windowBytes() > this.window.bytesMax) return false;

@@ -5,6 +5,7 @@ import { Durability, LogTargets } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { type Address, DEFAULT_EXCHANGE } from './address.ts';
 import { Action, type Principal } from './authorizer.ts';
+import type { Backlog } from './backlog.ts';
 import { type Binding, NO_ARGUMENTS, nextBindingId, type SubscriptionOptions } from './binding.ts';
 import type { Broker } from './broker.ts';
 import type { Counters } from './counters.ts';
@@ -581,6 +582,10 @@ export class Vhost implements QueueOwner {
     if (queue.spec.expiresMs === null) return;
     if (queue.unusedSinceMs === 0) this.unused.delete(queue);
     else this.unused.add(queue);
+  }
+
+  onSettling(backlog: Backlog): void {
+    this.broker.settleBeforeUnitEnds(backlog);
   }
 
   onQueueExpires(queue: Queue): void {

@@ -75,6 +75,11 @@ export class Owner implements QueueOwner {
     this.events.push(queue.unusedSinceMs === 0 ? 'used' : `not used since ${queue.unusedSinceMs}`);
   }
 
+  /** Every message is told to the log at once, so that its count can be looked at. */
+  onSettling(backlog: { endUnit(): void }): void {
+    backlog.endUnit();
+  }
+
   onQueueExpires(): void {
     this.events.push('expires');
   }
