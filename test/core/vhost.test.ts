@@ -585,7 +585,7 @@ describe('sessions', () => {
       'y 2',
     ]);
     for (const { tag } of taker.got) session.queue!.settle(tag, 0);
-    vhost.broker.endUnit();
+    world.broker.endUnit();
     expect(session.queue!.log!.count).toBe(0);
   });
 
