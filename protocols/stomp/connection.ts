@@ -43,6 +43,8 @@ const CR = 0x0d;
 const SESSION_NAME_LENGTH = 12;
 const LINE_END = new Uint8Array([LF]);
 const NO_ARGUMENTS: ReadonlyMap<string, string> = new Map();
+/** A client takes so much from queues in one turn, and no more while so much has not left. */
+const HOLD_BYTES = 1024 * 1024;
 /** Routes to temporary destinations that a connection remembers. */
 const OWN_ROUTES_MAX = 1000;
 
@@ -68,8 +70,10 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   heartBeat: HeartBeat | null = null;
   replay: RetainedReplay | null = null;
   nextPlace = 1;
-  /** The client does not keep up: no queue gives it more for now. */
+  /** No queue gives the client more for now: it does not keep up, or others have their turn. */
   holding = false;
+  /** Bytes that had been written when it was released last. */
+  private releasedBytes = 0;
   lastReceivedMs: number;
   /** How often it is paused. */
   pauseCount = 0;
@@ -121,6 +125,8 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   onChunk(bytes: Uint8Array, start: number, end: number): void {
     this.lastReceivedMs = this.adapter.monotonicMs;
     if (this.state >= ConnectionState.Leaving) return;
+    // What is appended to the log belongs to a unit that ends with the turn, whether or not anybody is sent anything.
+    this.adapter.turn.request();
     try {
       this.joiner.onChunk(bytes, start, end);
     } catch (error) {
@@ -301,7 +307,13 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     this.replay?.go();
   }
 
-  /** Called while a queue delivers: the client does not keep up. `returned` is what that queue will add to the consumer's credit afterwards. */
+  /** Asked while a queue delivers. */
+  get hasEnough(): boolean {
+    const { unsentBytes, totalBytes } = this.output;
+    return unsentBytes >= HOLD_BYTES || totalBytes + unsentBytes - this.releasedBytes >= HOLD_BYTES;
+  }
+
+  /** Called while a queue delivers: the client has enough. `returned` is what that queue will add to the consumer's credit afterwards. */
   hold(consumer: StompConsumer, returned: number): void {
     if (!this.holding) {
       this.holding = true;
@@ -317,6 +329,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   private release(): void {
     if (!this.holding || this.state !== ConnectionState.Connected) return;
     this.holding = false;
+    this.releasedBytes = this.output.totalBytes + this.output.unsentBytes;
     const subscriptions = [...this.subscriptions.values()];
     for (const { consumer } of subscriptions) consumer?.refreshCredit();
     for (const { queue, ended } of subscriptions) if (!ended) queue?.pump();

@@ -45,6 +45,7 @@ export class StompAdapter implements ProtocolAdapter {
   readonly subprotocols: readonly string[] = ['v12.stomp', 'v11.stomp', 'v10.stomp'];
   readonly broker: Broker;
   readonly arena: Arena;
+  readonly turn: Turn;
   readonly random: Random;
   readonly logger: Logger;
   readonly authenticator: Authenticator;
@@ -69,6 +70,7 @@ export class StompAdapter implements ProtocolAdapter {
     const { broker, arena, options } = parts;
     this.broker = broker;
     this.arena = arena;
+    this.turn = parts.turn;
     this.clock = parts.clock;
     this.random = parts.random;
     this.logger = parts.logger;

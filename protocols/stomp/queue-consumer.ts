@@ -11,9 +11,6 @@ import { appendMessages, type MessageHead, NO_EXTRA } from './message-writer.ts'
 import type { Subscription } from './subscriptions.ts';
 import type { Unsettled } from './unsettled.ts';
 
-/** A client whose output has grown to this takes no more from queues until it has drained. */
-export const HOLD_BYTES = 1024 * 1024;
-
 export class StompConsumer implements Consumer {
   readonly credit = new Credit(0);
   private readonly connection: Connection;
@@ -64,7 +61,7 @@ export class StompConsumer implements Consumer {
     appendMessages(output, head, form, true, index, count, number, extra);
     connection.counters.messagesDelivered += count;
     // STOMP has no word for "too fast": what would pile up in the output stays in the queue. The queue gives the credit of settled deliveries back, so that is taken off beforehand.
-    if (output.unsentBytes >= HOLD_BYTES) connection.hold(this, unsettled === null ? count : 0);
+    if (connection.hasEnough) connection.hold(this, unsettled === null ? count : 0);
     return unsettled === null;
   }
 
