@@ -1,0 +1,12 @@
+// Writes test/conformance/mqtt.md anew:  node src/cli/ensure.mjs run test/conformance/generate.ts
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { find, markdown, unknown, untested } from './table.ts';
+
+const root = process.cwd();
+const found = find(root);
+writeFileSync(join(root, 'test/conformance/mqtt.md'), markdown(found));
+const missing = untested(found);
+process.stdout.write(`without a test: ${missing.length === 0 ? 'none' : missing.join(', ')}\n`);
+const strangers = unknown(found);
+if (strangers.length > 0) process.stdout.write(`no statement: ${strangers.join(', ')}\n`);
