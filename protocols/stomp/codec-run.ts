@@ -17,7 +17,6 @@ import { encodeHeaderBlock, messageTailBytes, writeMessageTail } from './encoder
 import { Version } from './frame.ts';
 import { Header } from './headers.ts';
 import { headersOfMessage, type Meaning, meaningOf, messageOf } from './mapping.ts';
-import { isTemporary } from './temporary.ts';
 
 /** Where the part of a normal frame starts that goes into a MESSAGE. */
 export const SEND_LINE = new TextEncoder().encode('SEND\n');
@@ -61,7 +60,7 @@ const ANY_DESTINATION: StompDialect = { greaterIsMany: false, levelsMax: Number.
 /** The address in a normal frame: temporary destinations have been replaced by what they stand for. */
 function addressIn(scanner: FrameScanner): SendAddress {
   const address = destinationToAddress(scanner.headers.string(Header.destination)!, ANY_DESTINATION);
-  assert(!isTemporary(address), 'A run has no temporary destination.');
+  assert('exchange' in address, 'A run has no temporary destination.');
   return address;
 }
 

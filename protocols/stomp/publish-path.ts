@@ -96,7 +96,7 @@ export class PublishPath {
   onSend(bytes: Uint8Array, scanner: FrameScanner): void {
     const { headers } = scanner;
     const { connection } = this;
-    if (headers.generation !== this.generation) this.classify(scanner);
+    if (headers.generation !== this.generation && !this.classifies(scanner)) return;
     const route = this.route!;
     if (route.generation !== connection.vhost.generation) connection.refreshRoute(route);
     const bodyBytes = scanner.bodyEnd - scanner.bodyStart;
@@ -262,12 +262,24 @@ export class PublishPath {
 
   // Headers.
 
-  /** Finds out what new headers ask for. */
+  /** Finds out what new headers ask for. False when that is refused, and the refusal has been told. */
+  private classifies(scanner: FrameScanner): boolean {
+    this.generation = -1;
+    try {
+      this.classify(scanner);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      this.flush();
+      if (!this.connection.closed) this.refuse(scanner.headers, error, true);
+      return false;
+    }
+  }
+
   private classify(scanner: FrameScanner): void {
     const { connection } = this;
     const { headers } = scanner;
     const { version } = connection;
-    this.generation = -1;
     const destination = headers.find(Header.destination);
     if (destination < 0) throw stompError('header-missing', 'SEND without the header destination');
     const route = connection.findRoute(headers, destination);
@@ -419,8 +431,16 @@ function writeBodyLines(out: Uint8Array, start: number, bodyBytes: number): numb
   return at;
 }
 
+/** What lives longer has no end, since no protocol can say how long: a hundred years. */
+const LIFE_MS_MAX = 100 * 366 * 86_400_000;
+
 /** The earlier of expiration (milliseconds from now) and expires (epoch milliseconds, 0 for never); 0 for never. */
 function expiresAt(headers: HeaderIndex, nowMs: number): number {
+  const until = earlierEnd(headers, nowMs);
+  return until > nowMs + LIFE_MS_MAX ? 0 : until;
+}
+
+function earlierEnd(headers: HeaderIndex, nowMs: number): number {
   const expires = headers.int(Header.expires, 0);
   const expiration = headers.int(Header.expiration, -1);
   if (expiration < 0) return expires;

@@ -70,6 +70,11 @@ export function resolveRoute(
     return;
   }
   if (address.exchange !== DEFAULT_EXCHANGE) return;
+  if (isReserved(address.key.path)) {
+    route.allowed = false;
+    route.refusal = reservedProblem(address.key.path);
+    return;
+  }
   const exists = vhost.queues.has(address.key.path);
   if (exists && (args.size === 0 || !address.declare)) return;
   if (!address.declare) {
@@ -80,6 +85,17 @@ export function resolveRoute(
   }
   vhost.declareQueue(queueSpec(address.key.path, { durable: true, autoDelete: false, exclusive: false }, args));
   vhost.resolve(route, asker, clientId);
+}
+
+/** Names of queues that are made for what else is asked for (x-share-group, exclusive:true), and reached by nothing else. */
+const RESERVED = ['$share/', '$exclusive/'];
+
+export function isReserved(queue: string): boolean {
+  return RESERVED.some((prefix) => queue.startsWith(prefix));
+}
+
+export function reservedProblem(queue: string): string {
+  return `queue ${JSON.stringify(queue)} belongs to a shared or exclusive subscription`;
 }
 
 /** The exchange is not there, and the user is one who may know. */

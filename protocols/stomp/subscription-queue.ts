@@ -12,6 +12,7 @@ import type { Vhost } from '../../src/core/vhost.ts';
 import { randomName } from '../../src/io/random.ts';
 import type { Connection } from './connection.ts';
 import { stompError } from './errors.ts';
+import { isReserved, reservedProblem } from './routes.ts';
 
 const NAME_LENGTH = 25;
 const OWN_NAME = 'stomp-subscription-';
@@ -111,6 +112,7 @@ function queueName(connection: Connection, exchange: string, pattern: string, wi
 
 /** A queue somebody names himself is read, and bound to what he may read: he may do both with it. */
 function mayConfigure({ adapter, principal, clientId, vhost }: Connection, name: string): void {
+  if (isReserved(name)) throw new BrokerError('access-refused', reservedProblem(name));
   if (principal!.policy === null) return;
   const resource = queueResource(vhost.name, name);
   for (const action of [Action.Subscribe, Action.Configure]) {

@@ -18,6 +18,7 @@ import { MessageHead } from './message-writer.ts';
 import { StompConsumer } from './queue-consumer.ts';
 import { answer } from './receipts.ts';
 import { RetainedReplay } from './retained-replay.ts';
+import { isReserved, reservedProblem } from './routes.ts';
 import { boundQueue, dropUnusedShare, namedQueue, type QueueWish } from './subscription-queue.ts';
 import { isTemporary } from './temporary.ts';
 import { Unsettled } from './unsettled.ts';
@@ -177,8 +178,7 @@ function checkSubscribe(connection: Connection, { key, id, destination, address 
   throw new BrokerError('access-refused', problem);
 }
 
-/** Queues and topics that belong to somebody, whatever the permissions say. */
-const SHARE_QUEUES = '$share/';
+/** Topics that belong to somebody, whatever the permissions say. */
 const REPLY_TOPICS = '$reply/';
 
 /** Why the user may not read there; null when it may. What is the connection's own, it may. */
@@ -191,7 +191,7 @@ function readProblem(
     if (address.exchange === TOPIC_EXCHANGE && address.pattern.startsWith(REPLY_TOPICS)) {
       return `topics under ${REPLY_TOPICS} are for replies to one client`;
     }
-  } else if (address.queue.startsWith(SHARE_QUEUES)) return `queues under ${SHARE_QUEUES} belong to share groups`;
+  } else if (isReserved(address.queue)) return reservedProblem(address.queue);
   if (principal!.policy === null) return null;
   const resource =
     address.kind === 'binding'

@@ -451,8 +451,17 @@ describe('a share group', () => {
   it("is not read by its queue's name", () => {
     const { world, consumer } = setup();
     StompClient.connected(world).subscribe('/topic/a', { 'x-share-group': 'g' });
-    consumer.send(frame('SUBSCRIBE', { id: 1, destination: '/amq/queue/$share/g/a' }));
-    expect(consumer.error()!.header('message')).toBe('access_refused');
+    for (const asked of [
+      frame('SUBSCRIBE', { id: 1, destination: '/amq/queue/$share/g/a' }),
+      frame('SUBSCRIBE', { id: 1, destination: '/topic/b', 'x-queue-name': '$share/g/a' }),
+      frame('SEND', { destination: '/queue/$share/g/a' }),
+      frame('SEND', { destination: '/queue/$exclusive/b' }),
+    ]) {
+      const client = StompClient.connected(world);
+      client.send(asked);
+      expect(client.error()!.header('message')).toBe('access_refused');
+    }
+    expect(consumer.pipe.ended).toBe(false);
   });
 });
 
@@ -627,6 +636,15 @@ describe('a queue that is full and refuses', () => {
       ['3', null],
       ['4', 'nack'],
     ]);
+  });
+
+  it('and one that does not fit its arguments say no in the RECEIPT, too', () => {
+    const { publisher } = setup();
+    publisher.publish('/queue/q', 'x');
+    publisher.publish('/queue/q', 'x', { 'x-max-length': 1, receipt: 'r', 'x-nack': true });
+    const [receipt] = publisher.receive();
+    expect([receipt!.header('receipt-id'), receipt!.header('x-confirm')]).toEqual(['r', 'nack']);
+    expect(receipt!.header('message')).toContain('precondition-failed');
   });
 
   it('counts what nobody asked a receipt for', () => {

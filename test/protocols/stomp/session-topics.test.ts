@@ -401,6 +401,13 @@ describe('expiry', () => {
     expect(world.broker.counters.droppedExpired).toBe(2);
   });
 
+  it('of more than anybody can say is none', () => {
+    const { listener, publisher } = pair();
+    listener.subscribe('/topic/a');
+    publisher.publish('/topic/a', 'x', { expiration: '99999999999999999999' });
+    expect(listener.messages()[0]!.header('expiration')).toBe(null);
+  });
+
   it('of 0 goes to whoever takes it at once', () => {
     const { listener, publisher } = pair();
     listener.subscribe('/queue/q');
