@@ -32,6 +32,9 @@ declare module 'stompit' {
   export type MessageListener = (error: Error | null, message: IncomingFrame) => void;
 
   export class Client extends EventEmitter {
+    constructor(socket: Socket, options: { heartbeat?: [number, number] });
+    connect(headers: Headers, listener: (error: Error | null, client: Client) => void): void;
+    setCommandHandler(command: string, handler: (frame: IncomingFrame) => void): void;
     /** Of CONNECTED. */
     readonly headers: Record<string, string>;
     send(headers: Headers, options?: FrameOptions): Writable;
@@ -46,14 +49,4 @@ declare module 'stompit' {
     getTransportSocket(): Socket;
     getHeartbeat(): [number, number];
   }
-
-  export interface ConnectOptions {
-    host?: string;
-    port?: number;
-    timeout?: number;
-    connectHeaders?: Headers;
-    heartbeat?: [number, number];
-  }
-
-  export function connect(options: ConnectOptions, listener: (error: Error | null, client: Client) => void): Client;
 }

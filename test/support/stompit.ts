@@ -1,5 +1,6 @@
 // stompit as the tests use it: promises with deadlines, whole bodies, a receipt for everything that a test waits for.
-import { type Client, connect, type FrameOptions, type Headers, type IncomingFrame, type Transaction } from 'stompit';
+import { createConnection } from 'node:net';
+import { Client, type FrameOptions, type Headers, type IncomingFrame, type Transaction } from 'stompit';
 import { Inbox, inTime } from './inbox.ts';
 import type { Ending } from './real-broker.ts';
 
@@ -27,6 +28,13 @@ export class StompitSubscription {
   }
 }
 
+/** As stompit's own, which for a text of type text/plain ends the frame instead of the client and so throws where nobody can catch it. */
+function onErrorFrame(client: Client, frame: IncomingFrame): void {
+  frame.readString('utf8', (_error, text) => {
+    client.destroy(new Error(`${frame.headers.message}: ${text}`));
+  });
+}
+
 export class Stompit implements Ending {
   readonly client: Client;
   readonly errors = new Inbox<Error>((error) => error.message);
@@ -36,6 +44,7 @@ export class Stompit implements Ending {
   private constructor(client: Client) {
     this.client = client;
     client.on('error', (error: Error) => this.errors.put(error));
+    client.setCommandHandler('ERROR', (frame) => onErrorFrame(client, frame));
     this.ended = new Promise((resolve) => {
       client.getTransportSocket().once('close', () => resolve());
     });
@@ -44,8 +53,13 @@ export class Stompit implements Ending {
   /** connectHeaders: host, accept-version, login, heart-beat, … Rejects with what the broker says. */
   static async connect(port: number, connectHeaders: Headers = {}): Promise<Stompit> {
     const client = new Promise<Client>((resolve, reject) => {
-      const options = { host: '127.0.0.1', port, timeout: 10_000, connectHeaders: { host: '/', ...connectHeaders } };
-      connect(options, (error, connected) => (error === null ? resolve(connected) : reject(error)));
+      // stompit writes a frame in several pieces; without noDelay each waits for the system to acknowledge the one before.
+      const socket = createConnection({ host: '127.0.0.1', port, noDelay: true });
+      const made = new Client(socket, {});
+      made.connect({ host: '/', ...connectHeaders }, (error, connected) =>
+        error === null ? resolve(connected) : reject(error),
+      );
+      made.setCommandHandler('ERROR', (frame) => onErrorFrame(made, frame));
     });
     return new Stompit(await inTime('CONNECTED', client));
   }
