@@ -212,6 +212,7 @@ describe('what a started broker says', () => {
   it('does not offer a page where HTTP is not accepted, and says when nothing is kept', () => {
     const config = resolveConfig({
       listeners: { mqtt: { port: 1, accept: ['mqtt'] }, http: { port: 2, accept: ['stomp'] } },
+      storage: { engine: 'memory' },
     });
     const text = banner(running, config, '1.2.3');
     expect(text).not.toContain('demo');
