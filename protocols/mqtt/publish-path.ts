@@ -1,7 +1,7 @@
 // The way of a PUBLISH from its bytes into the core: consecutive packets to the same destinations with the same first byte are gathered into one borrowed run; flush() publishes it and
 // answers. Whatever is unusual (retain, DUP, properties, aliases, refused topics, repeated QoS 2) comes as an object through one().
 import type { DestinationSet } from '../../src/core/destination-set.ts';
-import { ProtocolError } from '../../src/core/errors.ts';
+import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Route } from '../../src/core/route-table.ts';
 import type { Run } from '../../src/core/run.ts';
 import * as acknowledgements from './acknowledgements.ts';
@@ -87,6 +87,7 @@ export class PublishPath {
     const { connection } = this;
     const { run, first } = gathering;
     const qos = ((first >>> 1) & 3) as 0 | 1 | 2;
+    if (qos === 1) this.checkReceiveMaximum(1);
     run.reuse();
     run.codec = MQTT_CODEC;
     run.variant = connection.wire;
@@ -103,13 +104,18 @@ export class PublishPath {
     const reason = acknowledgements.publishReason(connection, run);
     const kind = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
     acknowledgements.answerMany(connection, kind, gathering.ids, count, reason, position);
-    this.checkReceiveMaximum();
+    this.checkReceiveMaximum(0);
   }
 
   /** Forgets what has been gathered: the connection ends by an error in the same chunk before it was published. */
   drop(): void {
     // What stood in front of the error was complete and valid, so it counts; only a run in the middle of being published must not be repeated.
-    this.flush();
+    try {
+      this.flush();
+    } catch (error) {
+      // The connection is ending already, for an earlier reason.
+      if (!(error instanceof ProtocolError || error instanceof BrokerError)) throw error;
+    }
   }
 
   /** One PUBLISH as an object; its frame is bytes[start, end). */
@@ -139,6 +145,7 @@ export class PublishPath {
       acknowledgements.answer(connection, PacketType.PUBREC, publish.packetId, 0, 0);
       return;
     }
+    if (publish.qos > 0) this.checkReceiveMaximum(1);
     const topic = Buffer.from(publish.topic);
     const route = connection.findRoute(topic, 0, topic.length);
     if (!route.allowed) {
@@ -164,7 +171,6 @@ export class PublishPath {
     const reason = acknowledgements.publishReason(connection, run);
     if (reason >= 0x80 && publish.qos === 2) this.giveUp(publish.packetId);
     acknowledgements.answer(connection, kind, publish.packetId, reason, position);
-    this.checkReceiveMaximum();
   }
 
   /** The frame as it is where it is in normal form, otherwise a new one. */
@@ -269,12 +275,12 @@ export class PublishPath {
   }
 
   /**
-   * Unanswered PUBLISH packets of this connection: at QoS 2 until PUBCOMP, at QoS 1 while PUBACK waits for the log; what is answered at once never counts. MQTT 3 clients have agreed to
-   * no number.
+   * Unanswered PUBLISH packets of this connection and `more`: at QoS 2 until PUBCOMP, at QoS 1 while PUBACK waits for the log; what is answered at once is no more than one at a time.
+   * MQTT 3 clients have agreed to no number.
    */
-  private checkReceiveMaximum(): void {
+  private checkReceiveMaximum(more: number): void {
     const { connection } = this;
-    const pending = connection.pubacksPending + connection.qos2Pending;
+    const pending = connection.pubacksPending + connection.qos2Pending + more;
     const { receiveMaximum } = connection.adapter.options;
     if (pending <= receiveMaximum || connection.wire === 4) return;
     // MQTT 5.0 section 3.3.4; the client was told the number [MQTT-3.3.4-7].
