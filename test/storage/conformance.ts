@@ -20,7 +20,7 @@ import {
 /** In place of `it` for what an engine does not promise: that is no test left out. */
 const notApplicable = (_title: string, _body: () => Promise<void>): void => undefined;
 
-export function storageConformance(name: string, makeEngine: (, survives = true) => Promise<Engine>): void {
+export function storageConformance(name: string, makeEngine: () => Promise<Engine>, survives = true): void {
   describe(`${name}: the contract of a storage engine`, () => {
     let engine: Engine;
     let storage: Storage;
