@@ -39,6 +39,7 @@ export class Inbox<T> {
         this.waiters.splice(this.waiters.indexOf(waiter), 1);
         reject(new Error(`never came: ${what}; what came: [${this.waiting.map(this.describe).join(' | ')}]`));
       }, DEADLINE_MS);
+      timer.unref();
       const waiter: Waiter<T> = {
         matches,
         resolve: (item) => {

@@ -52,8 +52,7 @@ export class MqttJs implements Ending {
   ): Promise<MqttJs & { readonly connack: IConnackPacket }> {
     const client = new MqttJs(url, options);
     try {
-      const refused = client.errors.next('an error').then((error) => Promise.reject(error));
-      refused.catch(() => undefined);
+      const refused = new Promise<never>((_resolve, reject) => client.client.once('error', reject));
       const connack = await inTime('CONNACK', Promise.race([client.connacks.next('CONNACK'), refused]));
       return Object.assign(client, { connack });
     } catch (error) {

@@ -31,6 +31,8 @@ export class StompJs implements Ending {
   readonly connected = new Inbox<IFrame>(({ command }) => command);
   readonly errors = new Inbox<IFrame>(({ headers, body }) => `${headers.message} ${body}`);
   readonly closed = new Inbox<{ code: number; reason: string }>(({ code, reason }) => `${code} ${reason}`);
+  /** Rejects with the first ERROR. */
+  private readonly refused: Promise<never>;
   private socket: WebSocket | null = null;
   private nextReceipt = 1;
 
@@ -49,7 +51,13 @@ export class StompJs implements Ending {
       onConnect?.(frame);
       this.connected.put(frame);
     };
-    this.client.onStompError = (frame) => this.errors.put(frame);
+    this.refused = new Promise((_resolve, reject) => {
+      this.client.onStompError = (frame) => {
+        this.errors.put(frame);
+        reject(new Error(`${frame.headers.message}: ${frame.body}`));
+      };
+    });
+    this.refused.catch(() => undefined);
     this.client.onWebSocketClose = ({ code, reason }: { code: number; reason: string }) =>
       this.closed.put({ code, reason });
     this.client.activate();
@@ -58,9 +66,7 @@ export class StompJs implements Ending {
   static async connect(url: string, config: StompConfig = {}): Promise<StompJs> {
     const client = new StompJs(url, config);
     try {
-      const error = client.errors.next('an error').then((frame) => Promise.reject(new Error(frame.headers.message)));
-      error.catch(() => undefined);
-      await Promise.race([client.connected.next('CONNECTED'), error]);
+      await inTime('CONNECTED', Promise.race([client.connected.next('CONNECTED'), client.refused]));
       return client;
     } catch (error) {
       await client.close();

@@ -1,0 +1,132 @@
+// @stomp/stompjs over WebSocket, as browsers and Spring users have it, in every version of STOMP.
+import { randomBytes } from 'node:crypto';
+import { type StompConfig, Versions } from '@stomp/stompjs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RealBroker } from '../support/real-broker.ts';
+import { StompJs } from '../support/stompjs.ts';
+
+let broker: RealBroker;
+beforeEach(async () => {
+  broker = await RealBroker.start();
+});
+afterEach(() => broker.close());
+
+describe.each([
+  ['1.0', 'v10.stomp', '/stomp'],
+  ['1.1', 'v11.stomp', '/stomp'],
+  ['1.2', 'v12.stomp', '/stomp'],
+  ['1.2', 'v12.stomp', '/ws'],
+] as const)('@stomp/stompjs with STOMP %s by subprotocol %s at %s', (version, subprotocol, path) => {
+  const connect = async (config: StompConfig = {}) =>
+    broker.keep(await StompJs.connect(broker.wsUrl(path), { stompVersions: new Versions([version]), ...config }));
+
+  it('agrees on version and subprotocol', async () => {
+    const client = await connect();
+    expect([client.client.connectedVersion, client.subprotocol]).toEqual([version, subprotocol]);
+  });
+
+  it('publishes to and receives from topics', async () => {
+    const [publisher, subscriber] = [await connect(), await connect()];
+    const subscription = await subscriber.subscribe('/topic/plant.*.temp');
+    await publisher.publish('/topic/plant.1.temp', '21.5', { unit: 'C' });
+    const { headers, body } = await subscription.messages.next();
+    expect([headers.destination, headers.unit, body]).toEqual(['/topic/plant.1.temp', 'C', '21.5']);
+  });
+
+  it('publishes binary bodies', async () => {
+    const client = await connect();
+    const subscription = await client.subscribe('/topic/bytes');
+    for (const body of [Buffer.from([0]), Buffer.from([1, 0, 255, 0]), randomBytes(200_000)]) {
+      await client.publish('/topic/bytes', body);
+      expect(Buffer.from((await subscription.messages.next()).binaryBody).equals(body)).toBe(true);
+    }
+  });
+
+  it('sends a large frame in parts, which the broker joins', async () => {
+    const client = await connect({ splitLargeFrames: true, maxWebSocketChunkSize: 1000 });
+    const subscription = await client.subscribe('/topic/large');
+    const body = 'x'.repeat(50_000);
+    await client.publish('/topic/large', body);
+    expect((await subscription.nextText()) === body).toBe(true);
+  });
+
+  it('acknowledges one by one, and what is left goes to another, flagged', async () => {
+    const [first, second] = [await connect(), await connect()];
+    const one = await first.subscribe('/queue/jobs', { ack: 'client-individual', id: 'w' });
+    for (const job of ['a', 'b', 'c']) await first.publish('/queue/jobs', job);
+    const jobs = await one.messages.take(3);
+    jobs[1]?.ack();
+    await first.publish('/topic/after', 'the ACK');
+    first.drop();
+    await first.closed.next('the first to be closed');
+    const two = await second.subscribe('/queue/jobs', { ack: 'auto' });
+    const again = await two.messages.take(2);
+    expect(again.map(({ body, headers }) => [body, headers.redelivered])).toEqual([
+      ['a', 'true'],
+      ['c', 'true'],
+    ]);
+  });
+
+  it('commits and aborts transactions', async () => {
+    const client = await connect();
+    const subscription = await client.subscribe('/queue/out');
+    const given = client.client.begin();
+    client.client.publish({ destination: '/queue/out', body: 'no', headers: { transaction: given.id } });
+    given.abort();
+    const taken = client.client.begin();
+    client.client.publish({ destination: '/queue/out', body: 'yes', headers: { transaction: taken.id } });
+    taken.commit();
+    expect(await subscription.nextText()).toBe('yes');
+    expect(subscription.messages.waiting).toEqual([]);
+  });
+
+  it('comes back by itself when its connection is lost, and subscribes again', async () => {
+    const subscribed: string[] = [];
+    let client: StompJs | null = null;
+    const bodies: string[] = [];
+    client = await connect({
+      reconnectDelay: 20,
+      onConnect: () => {
+        subscribed.push('again');
+        client?.client.subscribe('/topic/after', ({ body }) => bodies.push(body), { id: 'own' });
+      },
+    });
+    client.drop();
+    await client.connected.next('its own reconnect');
+    expect(subscribed.length).toBe(2);
+    const probe = await client.subscribe('/topic/after');
+    await client.publish('/topic/after', 'x');
+    expect(await probe.nextText()).toBe('x');
+    expect(bodies).toEqual(['x']);
+  });
+
+  it('is told by ERROR what was wrong', async () => {
+    const client = await connect();
+    client.client.publish({ destination: 'nowhere', body: 'x' });
+    const { headers, body } = await client.errors.next('an ERROR');
+    expect(headers.message).toBe('Invalid destination');
+    expect(body).toContain('nowhere');
+    await client.closed.next('the connection to be closed');
+  });
+
+  it('keeps a connection alive by heart-beats', async () => {
+    await broker.close();
+    broker = await RealBroker.start({ stomp: { heartBeatSendMs: 100, heartBeatReceiveMs: 100 } });
+    const beats: string[] = [];
+    let both: () => void = () => undefined;
+    const seen = new Promise<void>((resolve) => {
+      both = resolve;
+    });
+    const client = await connect({
+      heartbeatIncoming: 100,
+      heartbeatOutgoing: 100,
+      debug: (text) => {
+        if (text === '>>> PING' || text === '<<< PONG') beats.push(text);
+        if (beats.includes('>>> PING') && beats.includes('<<< PONG')) both();
+      },
+    });
+    if (version !== '1.0') await seen;
+    await client.publish('/topic/still', 'here');
+    expect(client.closed.waiting).toEqual([]);
+  });
+});
