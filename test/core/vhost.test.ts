@@ -170,7 +170,7 @@ describe('routing', () => {
       .map((levels) => levels.join('/'));
     fc.assert(
       fc.property(
-        fc.array(fc.record({ queue: fc.nat({ max: 3 }), pattern, add: fc.boolean() }), { maxLength: 12 }),
+        fc.array(fc.record({ queue: fc.nat({ max: 3 }), pattern, add: fc.boolean() }), { maxLength: 12, size: 'max' }),
         fc.array(path, { maxLength: 5 }),
         (steps, paths) => {
           const world = new CoreWorld();
