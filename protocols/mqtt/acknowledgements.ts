@@ -39,7 +39,7 @@ export function answer(connection: Connection, type: number, id: number, reason:
   }
   confirms.add(Math.max(position, confirms.lastPosition), pack(type, reason, id), null);
   if (type === PacketType.PUBACK) connection.pubacksPending++;
-  adapter.broker.awaitDurable(connection);
+  adapter.awaitLog(connection);
 }
 
 /** The same for many identifiers with one reason. */
@@ -56,7 +56,7 @@ export function answerMany(
     const waitFor = Math.max(position, confirms.lastPosition);
     for (let i = 0; i < count; i++) confirms.add(waitFor, pack(type, reason, ids[i]!), null);
     if (type === PacketType.PUBACK) connection.pubacksPending += count;
-    adapter.broker.awaitDurable(connection);
+    adapter.awaitLog(connection);
     return;
   }
   if (reason !== 0 && connection.wire === 5) {
@@ -86,14 +86,14 @@ export function answerPacket(connection: Connection, packet: Packet, position: n
     return;
   }
   confirms.add(Math.max(position, confirms.lastPosition), 0, packet);
-  adapter.broker.awaitDurable(connection);
+  adapter.awaitLog(connection);
 }
 
 /** A PUBLISH that must not leave before the log is durable up to position. */
 export function sendWhenDurable(connection: Connection, pending: PendingPublish, position: number): void {
   const { confirms, adapter } = connection;
   confirms.add(Math.max(position, confirms.lastPosition), 0, pending);
-  adapter.broker.awaitDurable(connection);
+  adapter.awaitLog(connection);
 }
 
 /** The log has caught up with an answer. */

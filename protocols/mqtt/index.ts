@@ -219,6 +219,12 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     }
   }
 
+  /** The connection has an answer that waits for what this turn has appended: the turn ends as one that has something to write, even if no output has. */
+  awaitLog(connection: Connection): void {
+    this.broker.awaitDurable(connection);
+    this.turn.request();
+  }
+
   /** task runs before this turn's outputs leave. */
   atEndOfTurn(task: () => void): void {
     this.endings.push(task);

@@ -52,7 +52,7 @@ describe.each(CASES)('MQTT.js with MQTT $name over $carrier', ({ url, version })
     }
   });
 
-  it('carries payloads of any bytes and any size', async () => {
+  it('carries payloads of any bytes and any size [MQTT-4.2-1] [3.1.1 MQTT-7.1.1-1]', async () => {
     const client = await connect();
     await client.subscribe('bytes/#', { qos: 1 });
     const every = Buffer.from(Array.from({ length: 512 }, (_, i) => i & 0xff));

@@ -75,7 +75,7 @@ function behaviour(engine: 'ws' | 'uws'): void {
     ['/stomp', ['v10.stomp', 'v11.stomp', 'v12.stomp'], 'stomp', 'v12.stomp'],
     ['/mqtt', [], 'mqtt', ''],
     ['/stomp', [], 'stomp', ''],
-  ])('a client at %s that offers %j is a client of %s', async (path, offered, adapter, subprotocol) => {
+  ])('a client at %s that offers %j is a client of %s [MQTT-6.0.0-3] [MQTT-6.0.0-4] [3.1.1 MQTT-6.0.0-3] [3.1.1 MQTT-6.0.0-4]', async (path, offered, adapter, subprotocol) => {
     const { server, sessions } = await started();
     const one = await client(server, path, offered);
     expect(one.webSocket.protocol).toBe(subprotocol);
@@ -104,7 +104,7 @@ function behaviour(engine: 'ws' | 'uws'): void {
     ]);
   });
 
-  test('several packets in one message and one packet over several messages both come as a stream', async () => {
+  test('several packets in one message and one packet over several messages both come as a stream [MQTT-6.0.0-2] [3.1.1 MQTT-6.0.0-2]', async () => {
     const { server, sessions } = await started();
     const one = await client(server, '/mqtt', ['mqtt']);
     one.send(Buffer.from('first second thi'));
@@ -136,7 +136,7 @@ function behaviour(engine: 'ws' | 'uws'): void {
   });
 
   // [MQTT-6.0.0-1]
-  test('MQTT in a text message closes with 1003, however it is known to be MQTT', async () => {
+  test('MQTT in a text message closes with 1003, however it is known to be MQTT [MQTT-6.0.0-1] [3.1.1 MQTT-6.0.0-1]', async () => {
     const { server, sessions } = await started();
     const bySubprotocol = await client(server, '/ws', ['mqtt']);
     bySubprotocol.sendText('\x10');
