@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { encodeFrame } from '../../../protocols/stomp/encoder.ts';
 import { Version } from '../../../protocols/stomp/frame.ts';
 import { ALLOW_ALL, type Authorizer } from '../../../src/core/authorizer.ts';
 import { frame, StompClient, StompWorld } from '../../support/stomp-client.ts';
@@ -102,6 +103,26 @@ describe('MESSAGE', () => {
     const bodies = sizes.map((size, i) => `${i}${'.'.repeat(size)}`);
     publisher.send(...bodies.map((body, i) => frame('SEND', { destination: `/topic/a.${i % 3}` }, body)));
     expect(listener.bodies()).toEqual(bodies);
+  });
+
+  it('comes from the read buffer that all connections share as from any other', () => {
+    const { world, listener, publisher } = pair();
+    listener.subscribe('/topic/a').subscribe('/queue/q', { id: 'q' });
+    const { arena } = world;
+    const sizes = [0, 10, 100, 3000, 17_000, 90_000, 1];
+    const sent = sizes.flatMap((size, i) => [
+      frame('SEND', { destination: '/topic/a', i }, 'x'.repeat(size)),
+      frame('SEND', { destination: '/queue/q', persistent: true }, 'y'.repeat(size)),
+    ]);
+    const bytes = Buffer.concat(sent.map((one) => encodeFrame(one, Version.V1_2)));
+    for (const chunkBytes of [1000, 70_000, bytes.length]) {
+      for (let at = 0; at < bytes.length; at += chunkBytes) {
+        const size = bytes.copy(arena.bytes, arena.readStart, at, Math.min(bytes.length, at + chunkBytes));
+        publisher.pipe.handler.onChunk(arena.bytes, arena.readStart, arena.readStart + size);
+        arena.bytes.fill(0xdb, 0, arena.readEnd);
+      }
+      expect(listener.messages().map((message) => message.text())).toEqual(sent.map((one) => one.text()));
+    }
   });
 
   it('comes by the thousands in one chunk', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { encodeFrame } from '../../../protocols/stomp/encoder.ts';
 import type { Frame } from '../../../protocols/stomp/frame.ts';
 import { frame, StompClient, StompWorld, type StompWorldOptions } from '../../support/stomp-client.ts';
 
@@ -170,7 +171,9 @@ describe('transactions', () => {
     expect(many.error()!.text()).toContain('1000 open transactions');
 
     const long = setup().client;
-    long.send(begin(), ...Array.from({ length: 100_001 }, () => send('/topic/a', '')));
+    long.send(begin());
+    const one = encodeFrame(send('/topic/a', ''), long.version);
+    long.sendBytes(Buffer.concat(new Array<Uint8Array>(100_001).fill(one)));
     expect(long.error()!.text()).toContain('100000 frames');
 
     const large = setup().client;
