@@ -1,0 +1,117 @@
+// What must be true of a queue with competing consumers, a share group's or a named one: every copy of a message is with at most one consumer at a time, is settled once, and goes
+// out in the order in which it came in.
+import type { Sent } from './sent.ts';
+import { type SessionModel, type SubModel, SubState } from './session-model.ts';
+
+export class Copies {
+  /** How many there may be, and how many there must be. */
+  possible = 0;
+  certain = 0;
+  /** With consumers that have not answered. */
+  out = 0;
+  /** Settled, or handed over for good. */
+  settled = 0;
+  /** Refused by a consumer: settled, too. */
+  rejected = 0;
+  emitted = 0;
+  received = 0;
+  /** Who got it last at QoS 2 and has not answered. */
+  holder: SessionModel | null = null;
+  /** A consumer took part for which it is too large: the broker may have discarded it. */
+  tooLarge = false;
+  /** When it came back last. */
+  returnedStep = -1;
+}
+
+export class QueueModel {
+  readonly name: string;
+  /** Of a share group; null for a named queue. */
+  readonly topicFilter: string | null;
+  readonly copies = new Map<Sent, Copies>();
+  readonly members = new Set<SubModel>();
+  /** By session: the highest number per publisher that it got as the first, and what it got last of what had come back. */
+  private readonly lastFirst = new Map<SessionModel, Map<number, number>>();
+  private readonly lastAgain = new Map<SessionModel, { readonly sent: Sent; readonly returnedStep: number }>();
+
+  constructor(name: string, topicFilter: string | null) {
+    this.name = name;
+    this.topicFilter = topicFilter;
+  }
+
+  /** It is there for certain: named queues stay, the queue of a group lives as long as somebody subscribes to it. */
+  get certain(): boolean {
+    if (this.topicFilter === null) return true;
+    for (const member of this.members) if (member.certain) return true;
+    return false;
+  }
+
+  route(sent: Sent): Copies {
+    let copies = this.copies.get(sent);
+    if (copies === undefined) {
+      copies = new Copies();
+      this.copies.set(sent, copies);
+    }
+    copies.possible++;
+    if (this.certain) copies.certain++;
+    return copies;
+  }
+
+  /** Given out to a session: what is wrong with the order, or null. */
+  orderProblem(sent: Sent, copies: Copies, session: SessionModel): string | null {
+    if (copies.emitted === 1) {
+      let last = this.lastFirst.get(session);
+      if (last === undefined) {
+        last = new Map();
+        this.lastFirst.set(session, last);
+      }
+      const before = last.get(sent.publisher) ?? -1;
+      if (before > sent.number) return `number ${before} of the same publisher`;
+      last.set(sent.publisher, sent.number);
+      return null;
+    }
+    // Of several copies nobody can say which one it is.
+    if (copies.possible > 1) return null;
+    // What came back together goes out again in its order.
+    const again = this.lastAgain.get(session);
+    this.lastAgain.set(session, { sent, returnedStep: copies.returnedStep });
+    if (again === undefined || again.returnedStep !== copies.returnedStep || again.sent.publisher !== sent.publisher)
+      return null;
+    return again.sent.number > sent.number ? `${again.sent}, with which it had come back` : null;
+  }
+
+  returned(sent: Sent, step: number): void {
+    const copies = this.copies.get(sent);
+    if (copies === undefined) return;
+    copies.out--;
+    copies.returnedStep = step;
+  }
+
+  settled(sent: Sent, rejected: boolean): void {
+    const copies = this.copies.get(sent);
+    if (copies === undefined) return;
+    copies.out--;
+    copies.settled++;
+    copies.holder = null;
+    if (rejected) copies.rejected++;
+  }
+
+  /** A consumer at QoS 0 was cut off: what it was just given is gone. */
+  mayHaveLost(): void {
+    for (const copies of this.copies.values()) {
+      if (copies.settled + copies.out < copies.possible) copies.certain = Number.NEGATIVE_INFINITY;
+    }
+  }
+
+  /** A member has left, or may have. Nothing is certain of what a group held that may have ended in between. */
+  memberLeft(): void {
+    if (this.certain) return;
+    for (const copies of this.copies.values()) copies.certain = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Nobody is left who could keep it alive. */
+  get abandoned(): boolean {
+    if (this.topicFilter === null) return false;
+    for (const member of this.members) if (member.state !== SubState.Leaving || member.session.doubtful) return false;
+    return this.members.size === 0;
+  }
+}

@@ -1,0 +1,160 @@
+// What must be true of one session, as its client and the network see it: which messages it has to get, may get and got, which packet identifiers are out, and in which order things came.
+import type { Conn } from './conn.ts';
+import type { QueueModel } from './queue-model.ts';
+import type { Sent } from './sent.ts';
+import { matches } from './topics.ts';
+
+export const SubState = { Asked: 0, Active: 1, Leaving: 2 } as const;
+export type SubState = (typeof SubState)[keyof typeof SubState];
+
+export interface SubscriptionFields {
+  readonly filter: string;
+  /** The filter without `$share/<group>/`. */
+  readonly topicFilter: string;
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  readonly identifier: number;
+  /** The queue it reads; null when it is the session's own. */
+  readonly queue: QueueModel | null;
+}
+
+export class SubModel {
+  readonly fields: SubscriptionFields;
+  readonly session: SessionModel;
+  state: SubState = SubState.Asked;
+  /** The granted QoS; two values while a change is under way. */
+  qosLow: number;
+  qosHigh: number;
+  asked: number;
+
+  constructor(session: SessionModel, fields: SubscriptionFields, qos: number) {
+    this.session = session;
+    this.fields = fields;
+    this.qosLow = this.qosHigh = this.asked = qos;
+  }
+
+  get certain(): boolean {
+    return this.state === SubState.Active && !this.session.doubtful;
+  }
+}
+
+/** What one session is to get of one message. */
+export class Expectation {
+  /** Feeds by which it may have been routed here, and by which it must have been. */
+  possible = 0;
+  certain = 0;
+  qosLow = 2;
+  qosHigh = 0;
+  /** Written to the client for the first time (DUP clear); twice only where the publisher sent twice. */
+  emitted = 0;
+  /** Given to the application. */
+  received = 0;
+  /** Subscription identifiers that must, and may, come with it. */
+  identifiersCertain: readonly number[] = [];
+  identifiersPossible: readonly number[] = [];
+}
+
+/** A PUBLISH that is not acknowledged. */
+export interface Outstanding {
+  readonly sent: Sent | null;
+  readonly qos: number;
+  readonly topic: string;
+  readonly retain: boolean;
+  /** Where it came from; null: the session's own queue. */
+  readonly queue: QueueModel | null;
+  conn: Conn;
+  /** PUBREC has reached the broker. */
+  released: boolean;
+}
+
+/** A SUBSCRIBE that asked for retained messages. */
+export interface ReplayRequest {
+  readonly topicFilter: string;
+  readonly step: number;
+}
+
+export class SessionModel {
+  readonly name: string;
+  readonly identity: number;
+  readonly subs = new Map<string, SubModel>();
+  readonly expectations = new Map<Sent, Expectation>();
+  readonly outstanding = new Map<number, Outstanding>();
+  readonly replays: ReplayRequest[] = [];
+  readonly replayed = new Map<Sent, number>();
+  /** Highest number per publisher that was written, through the queue and directly. */
+  readonly lastQueued = new Map<number, number>();
+  readonly lastDirect = new Map<number, number>();
+  /** Its subscriptions ask for RETAIN as it was published, and for no retained messages. */
+  keepsRetain = false;
+  conn: Conn | null = null;
+  expiryMs = 0;
+  /** When it ends, while nobody is connected. */
+  endsAtMs = Number.POSITIVE_INFINITY;
+  ended = false;
+  /** It may have ended: its time is up, or a crash may have taken it. */
+  doubtful = false;
+  /** A connection broke before everything the broker had for it was written. */
+  broken = false;
+
+  constructor(name: string, identity: number) {
+    this.name = name;
+    this.identity = identity;
+  }
+
+  /** Adds what a feed of this message means for this session. Returns whether somebody may be, and is, to get it. */
+  route(sent: Sent, publisherIdentity: number): Expectation | null {
+    let low = -1;
+    let high = -1;
+    const own = publisherIdentity === this.identity;
+    let identifiersCertain: number[] | null = null;
+    let identifiersPossible: number[] | null = null;
+    for (const sub of this.subs.values()) {
+      const { fields } = sub;
+      if (fields.queue !== null || !matches(fields.topicFilter, sent.topic)) continue;
+      // Of overlapping subscriptions only those match that do not say "no local".
+      if (own && fields.noLocal) continue;
+      if (sub.qosHigh > high) high = sub.qosHigh;
+      if (sub.certain && sub.qosLow > low) low = sub.qosLow;
+      if (fields.identifier !== 0) {
+        identifiersPossible ??= [];
+        identifiersPossible.push(fields.identifier);
+        if (sub.certain) {
+          identifiersCertain ??= [];
+          identifiersCertain.push(fields.identifier);
+        }
+      }
+    }
+    if (high < 0) return null;
+    let expectation = this.expectations.get(sent);
+    if (expectation === undefined) {
+      expectation = new Expectation();
+      this.expectations.set(sent, expectation);
+    }
+    expectation.possible++;
+    const effectiveLow = low < 0 ? 0 : Math.min(low, sent.qos);
+    const effectiveHigh = Math.min(high, sent.qos);
+    if (low >= 0) expectation.certain++;
+    if (effectiveLow < expectation.qosLow) expectation.qosLow = effectiveLow;
+    if (effectiveHigh > expectation.qosHigh) expectation.qosHigh = effectiveHigh;
+    expectation.identifiersCertain = expectation.possible === 1 ? (identifiersCertain ?? []) : [];
+    expectation.identifiersPossible = [...expectation.identifiersPossible, ...(identifiersPossible ?? [])];
+    return expectation;
+  }
+
+  /** Its client is gone: others get what it had of queues that are not its own. Only QoS 2 of a share group stays [MQTT-4.8.2-4]. */
+  leaveQueues(step: number): void {
+    for (const [id, { queue, qos, released, sent }] of this.outstanding) {
+      if (queue === null || released || (qos === 2 && queue.topicFilter !== null)) continue;
+      this.outstanding.delete(id);
+      if (sent !== null) queue.returned(sent, step);
+    }
+  }
+
+  /** It ends: what it had at QoS 2 of a share group is for nobody else [MQTT-4.8.2-5]. */
+  endDeliveries(): void {
+    for (const { queue, released, sent } of this.outstanding.values()) {
+      if (queue !== null && !released && sent !== null) queue.settled(sent, true);
+    }
+    this.outstanding.clear();
+  }
+}

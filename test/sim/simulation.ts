@@ -1,0 +1,250 @@
+// One seed, one run: a broker with its network and its clients, first with everything that may go wrong going wrong, then healed until nothing is under way any more, then looked at:
+// what was promised, and what is left behind.
+
+import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
+import { World } from '../support/world.ts';
+import type { Actor } from './clients/actor.ts';
+import { MqttActor, MqttCounts, type Surroundings } from './clients/mqtt.ts';
+import {
+  drawMqttPlan,
+  type FaultShares,
+  type MqttPlan,
+  NEVER_S,
+  NO_FAULTS,
+  QUEUES,
+  type Role,
+} from './clients/mqtt-plan.ts';
+import { Dice } from './dice.ts';
+import { checkLeaks } from './leaks.ts';
+import { Oracle, type OracleCounts, type Violation } from './model/oracle.ts';
+import { checkPromises, checkRetained } from './model/promises.ts';
+import { Network, type NetworkCounts, type NetworkProfile } from './network.ts';
+import { Schedule } from './schedule.ts';
+
+export interface SimulationOptions {
+  readonly tolerated?: ReadonlySet<string>;
+  readonly avoid?: ReadonlySet<string>;
+  /** Changes the broker before it starts: how seeded bugs get in. */
+  readonly tamper?: (world: World) => void;
+  /** Keeps a line for everything that happens. */
+  readonly trace?: boolean;
+}
+
+export interface SimulationReport {
+  readonly seed: number;
+  readonly violations: readonly Violation[];
+  readonly tolerated: ReadonlyMap<string, number>;
+  readonly oracle: OracleCounts;
+  readonly network: NetworkCounts;
+  readonly mqtt: MqttCounts;
+  readonly sent: number;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly trace: readonly string[];
+}
+
+/** What the broker may keep back for a healed client, and how long it may take. */
+const HEAL_MS = 60_000;
+const QUIET_MS = 1500;
+
+export class Simulation {
+  readonly seed: number;
+  readonly dice: Dice;
+  readonly world: World;
+  readonly schedule: Schedule;
+  readonly network: Network;
+  readonly oracle: Oracle;
+  readonly actors: Actor[] = [];
+  readonly mqttCounts = new MqttCounts();
+  private readonly around: Surroundings;
+
+  constructor(seed: number, options: SimulationOptions = {}) {
+    this.seed = seed;
+    const dice = new Dice(seed);
+    this.dice = dice;
+    const profile = drawNetwork(dice);
+    this.world = new World({
+      seed,
+      congestedBytes: profile.congestedBytes,
+      mqtt: { receiveMaximum: dice.pick([20, 1024]) },
+    });
+    options.tamper?.(this.world);
+    this.schedule = new Schedule(this.world.clock, dice);
+    this.schedule.settleShare = dice.pick([1, 0.6, 0.3]);
+    this.network = new Network(this.world, this.schedule, dice, profile);
+    this.oracle = new Oracle(options.tolerated);
+    if (options.trace === true) this.oracle.trace = [];
+    this.oracle.nowMs = () => this.schedule.nowMs;
+    this.oracle.after = (delayMs, task) => this.schedule.after(delayMs, task);
+    this.schedule.onSettled = () => this.oracle.turnEnded();
+    this.network.onDamage = (text) => this.oracle.fail('damage', text);
+    this.around = {
+      network: this.network,
+      oracle: this.oracle,
+      dice,
+      counts: this.mqttCounts,
+      avoid: options.avoid ?? new Set(),
+      adapterOf: () => this.world.mqttAdapter,
+    };
+    this.castMqtt();
+  }
+
+  private castMqtt(): void {
+    const { dice } = this;
+    const faults = drawFaults(dice);
+    const mood = { faults, steps: 10 + dice.below(30), large: dice.chance(0.2) };
+    const roles: Role[] = ['publisher', 'subscriber'];
+    for (let i = dice.below(5); i >= 0; i--)
+      roles.push(dice.pick(['publisher', 'subscriber', 'subscriber', 'sharer', 'worker']));
+    if (dice.chance(0.5)) roles.push('sharer', 'sharer');
+    if (dice.chance(0.5)) roles.push('worker', 'worker');
+    roles.forEach((role, i) => {
+      this.actors.push(new MqttActor(this.around, drawMqttPlan(dice, `c${i}`, role, mood)));
+    });
+  }
+
+  /** A client without faults and wishes of its own. */
+  private addHealthy(clientId: string, filters: readonly string[]): MqttActor {
+    const actor = new MqttActor(this.around, healthyPlan(clientId, filters));
+    this.actors.push(actor);
+    actor.connect(true);
+    return actor;
+  }
+
+  async run(): Promise<SimulationReport> {
+    try {
+      await this.world.open();
+      this.play();
+    } catch (error) {
+      this.oracle.fail('exception', error instanceof Error ? (error.stack ?? error.message) : String(error));
+    }
+    return {
+      seed: this.seed,
+      violations: this.oracle.violations,
+      tolerated: this.oracle.toleratedCounts,
+      oracle: this.oracle.counts,
+      network: this.network.counts,
+      mqtt: this.mqttCounts,
+      sent: this.oracle.ledger.count,
+      events: this.schedule.events,
+      virtualMs: this.schedule.nowMs,
+      trace: [
+        ...(this.oracle.trace ?? []),
+        ...(this.oracle.trace !== null ? this.world.logger.lines.map((line) => JSON.stringify(line)) : []),
+      ],
+    };
+  }
+
+  private play(): void {
+    const { oracle, schedule } = this;
+    for (const actor of this.actors) actor.start();
+    schedule.runWhile(() => oracle.failed, 2000 + this.dice.below(6000));
+    if (oracle.failed) return;
+    this.heal();
+    // Queues give up what nobody took.
+    this.addHealthy('drain', QUEUES);
+    if (!this.untilQuiet()) {
+      for (const actor of this.actors) for (const [rule, text] of actor.leftovers()) oracle.fail(rule, text);
+      oracle.fail('liveness', `not everything came to an end within ${HEAL_MS} ms`);
+      return;
+    }
+    for (const actor of this.actors) for (const [rule, text] of actor.leftovers()) oracle.fail(rule, text);
+    checkPromises(oracle);
+    if (oracle.failed) return;
+    const auditor = this.addHealthy('audit', ['#']);
+    if (!this.untilQuiet()) oracle.fail('liveness', 'the retained messages did not come to an end');
+    checkRetained(oracle, auditor.identity.session);
+    if (oracle.failed) return;
+    for (const actor of this.actors) actor.finish();
+    const gone = schedule.runWhile(() => oracle.failed || this.actors.every(({ finished }) => finished), HEAL_MS);
+    if (!gone) oracle.fail('liveness', 'not every client could end its session');
+    schedule.runUntil(schedule.nowMs + 5000);
+    if (!oracle.failed) checkLeaks(oracle, this.world, this.network);
+  }
+
+  private heal(): void {
+    this.network.profile = { ...this.network.profile, latencyMs: 1, jitterMs: 1 };
+    for (const wire of this.network.wires) wire.heal();
+    for (const actor of this.actors) actor.heal();
+  }
+
+  /** Until nobody waits for anything for a while. */
+  private untilQuiet(): boolean {
+    const { schedule, oracle } = this;
+    const endMs = schedule.nowMs + HEAL_MS;
+    while (schedule.nowMs < endMs) {
+      if (!schedule.runWhile(() => oracle.failed || this.actors.every(({ quiet }) => quiet), endMs - schedule.nowMs))
+        return false;
+      if (oracle.failed) return true;
+      const delivered = oracle.counts.settled + oracle.counts.delivered + oracle.counts.wills;
+      schedule.runUntil(schedule.nowMs + QUIET_MS);
+      const moved = oracle.counts.settled + oracle.counts.delivered + oracle.counts.wills !== delivered;
+      if (!moved && this.actors.every(({ quiet }) => quiet)) return true;
+    }
+    return false;
+  }
+}
+
+export function simulate(seed: number, options: SimulationOptions = {}): Promise<SimulationReport> {
+  return new Simulation(seed, options).run();
+}
+
+function drawNetwork(dice: Dice): NetworkProfile {
+  return {
+    latencyMs: dice.pick([0, 0, 1, 20]),
+    jitterMs: dice.pick([0, 1, 30, 100]),
+    splitShare: dice.pick([0, 0.1, 0.5, 0.9]),
+    joinShare: dice.pick([0, 0.5, 1]),
+    socketBytes: dice.pick([100, 2000, 65_536, 1_000_000]),
+    inlineSentShare: dice.pick([0, 0.5, 1]),
+    arenaShare: dice.pick([0, 0.5, 1]),
+    congestedBytes: dice.pick([64, 1000, 262_144]),
+  };
+}
+
+function drawFaults(dice: Dice): FaultShares {
+  if (dice.chance(0.15)) return NO_FAULTS;
+  const some = (share: number): number => (dice.chance(0.6) ? share : 0);
+  return {
+    reset: some(3),
+    vanish: some(2),
+    stall: some(3),
+    close: some(2),
+    disconnect: some(3),
+    takeover: some(3),
+    garbage: some(1),
+    atStep: some(dice.pick([2, 10])),
+  };
+}
+
+function healthyPlan(clientId: string, filters: readonly string[]): MqttPlan {
+  return {
+    clientId,
+    version: ProtocolVersion.V5,
+    expiryS: NEVER_S,
+    cleanShare: 0,
+    receiveMaximum: 65_535,
+    maximumPacketSize: null,
+    keepAliveS: 0,
+    will: null,
+    filters: filters.map((filter) => ({ filter, noLocal: false, identifier: 0 })),
+    retainAsPublished: false,
+    topics: [],
+    steps: 0,
+    gapMs: 1,
+    burst: 1,
+    ackDelayMs: 0,
+    shufflesAcks: false,
+    qosWeights: [0, 1, 0],
+    retainShare: 0,
+    largeShare: 0,
+    expiryShare: 0,
+    propertyShare: 0,
+    aliases: false,
+    aliasMaximum: 0,
+    noReplayShare: 0,
+    rejectShare: 0,
+    requeueShare: 0,
+    faults: NO_FAULTS,
+  };
+}
