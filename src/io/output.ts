@@ -5,6 +5,7 @@
 //   slot [slot.start … at … slot.end)   being filled
 //
 // unsentBytes counts everything not yet taken by the kernel; the owner judges congestion by it.
+import { assert } from '../lib/assert.ts';
 import type { Arena, Slot } from './arena.ts';
 import { SLOT_BYTES } from './arena.ts';
 import type { Turn } from './turn.ts';
@@ -76,6 +77,7 @@ export class Output {
    * this.bytes[offset, offset + size) before anything else is done with this output.
    */
   reserve(size: number): number {
+    assert(size <= SLOT_BYTES, 'What is reserved fits into a slot.');
     let slot = this.slot ?? this.takeSlot();
     if (slot.end - this.at < size) {
       this.closeSlot(slot);
@@ -111,14 +113,16 @@ export class Output {
     this.dirty = false;
     if (this.slot !== null) this.closeSlot(this.slot);
     const pieces = this.pieces;
-    if (pieces.length === 0) return;
-    this.pieces = [];
-    if (this.sink === null) {
-      for (const piece of pieces) this.sent(piece);
-      return;
+    if (pieces.length > 0) {
+      this.pieces = [];
+      if (this.sink === null) {
+        for (const piece of pieces) this.sent(piece);
+        return;
+      }
+      this.sink.send(pieces);
     }
-    this.sink.send(pieces);
-    if (this.unsentBytes > this.congestedBytes) this.congested = true;
+    // Also when all of it was handed over before the end of the turn.
+    if (this.sink !== null && this.unsentBytes > this.congestedBytes) this.congested = true;
   }
 
   /** The sink says: these bytes have left. */

@@ -7,7 +7,8 @@ export class Turn {
   private readonly clock: Clock;
   private dirty: (Output | null)[] = [];
   private dirtyCount = 0;
-  private spare: (Output | null)[] = [];
+  /** Null while its outputs are being written: an end within the end takes another one. */
+  private spare: (Output | null)[] | null = [];
   private readonly hooks: (() => void)[] = [];
   private scheduled = false;
   private readonly run = (): void => this.finish();
@@ -40,7 +41,8 @@ export class Turn {
     for (let i = 0; i < this.hooks.length; i++) this.hooks[i]!();
     const outputs = this.dirty;
     const count = this.dirtyCount;
-    this.dirty = this.spare;
+    this.dirty = this.spare ?? [];
+    this.spare = null;
     this.dirtyCount = 0;
     // Places are emptied, not cut off: setting the length of an array costs more than the rest of this loop.
     for (let i = 0; i < count; i++) {
