@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Inbox, inTime } from './inbox.ts';
-import type { Ending, RealBroker } from './real-broker.ts';
+import type { Ending, Running } from './real-broker.ts';
 import { requirement } from './requirements.ts';
 
 /** As -V takes it. */
@@ -77,8 +77,8 @@ export class MosquittoSub implements Ending {
   }
 
   /** args: as on the command line, but host, port and format. */
-  static async start(broker: RealBroker, ...args: string[]): Promise<MosquittoSub> {
-    await broker.broker.publish(READY, 'ready', { retain: true });
+  static async start(broker: Running, ...args: string[]): Promise<MosquittoSub> {
+    await mosquittoPub(broker, ['-r', '-q', '1', '-t', READY, '-m', 'ready']);
     const client = broker.keep(new MosquittoSub(broker.ports.mqtt, [...args, '-t', READY]));
     const failed = client.exited.then(() => Promise.reject(new Error(`mosquitto_sub ended: ${client.said}`)));
     failed.catch(() => undefined);
@@ -87,7 +87,7 @@ export class MosquittoSub implements Ending {
   }
 
   /** Runs it to its own end (-E, -C or -W among the arguments). */
-  static async run(broker: RealBroker, ...args: string[]): Promise<Printed[]> {
+  static async run(broker: Running, ...args: string[]): Promise<Printed[]> {
     const client = broker.keep(new MosquittoSub(broker.ports.mqtt, args));
     await inTime('mosquitto_sub to end', client.exited);
     if (client.process.exitCode !== 0)
@@ -113,7 +113,7 @@ export class MosquittoSub implements Ending {
 
 /** Runs mosquitto_pub to its end; standard input is what it sends with -s and -l. Rejects when it reports a failure. */
 export async function mosquittoPub(
-  broker: RealBroker,
+  broker: Running,
   args: readonly string[],
   input: Buffer | string = '',
 ): Promise<void> {

@@ -31,7 +31,7 @@ function portsOf(addresses: readonly { readonly name: string; readonly port: num
 }
 
 /** What both kinds have in common: addresses, and clients to end. */
-abstract class Running {
+export abstract class Running {
   readonly ports: Ports;
   private readonly clients: Ending[] = [];
 
