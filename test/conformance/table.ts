@@ -1,4 +1,4 @@
-// Finds the tags of statements in titles of tests and in comments of the code, and makes the table of test/conformance/mqtt.md of them. A tag is a number in brackets; those of
+// Finds the tags of statements in titles of tests (and the rows of their tables) and in comments of the code, and makes the table of test/conformance/mqtt.md of them. A tag is a number in brackets; those of
 // MQTT 3.1.1 say so:  [MQTT-3.1.0-2]  [3.1.1 MQTT-3.1.0-2]
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -8,8 +8,8 @@ import { MQTT5, MQTT311, type Statement } from './statements.ts';
 const CODE = ['protocols/mqtt', 'protocols/websocket', 'src/core'];
 const TESTS = ['test'];
 const TAG = /\[(3\.1\.1 )?(MQTT-[\d.-]+-\d+)\]/g;
-/** The title is the first text of a call of test or it; each() has its table in front of it. */
-const TITLE = /\b(?:test|it)(?:\.\w+)*(?:\([\s\S]*?\))?\(\s*(['"`])((?:\\.|(?!\1)[\s\S])*)\1/g;
+/** A comment to the end of its line. Titles of tests, and the rows of their tables, are texts. */
+const COMMENT = /^\s*(?:\/\/|\*|\/\*).*$/gm;
 
 export interface Found {
   /** Paths from the root, by tag as written: 'MQTT-…' or '3.1.1 MQTT-…'. */
@@ -22,7 +22,7 @@ export function find(root: string): Found {
   const tests = new Map<string, Set<string>>();
   for (const path of files(root, CODE, '.ts')) collect(code, readFileSync(join(root, path), 'utf8'), path);
   for (const path of files(root, TESTS, '.test.ts')) {
-    for (const [, , title] of readFileSync(join(root, path), 'utf8').matchAll(TITLE)) collect(tests, title!, path);
+    collect(tests, readFileSync(join(root, path), 'utf8').replaceAll(COMMENT, ''), path);
   }
   return { code, tests };
 }
