@@ -39,6 +39,12 @@ export type Phase = 'starting' | 'opening' | 'listening';
 export const START_MS_MAX = 30_000;
 const KEPT_LINES_MAX = 2000;
 
+/** None outlives the campaign. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 export class CrashBroker {
   readonly process: ChildProcess;
   /** The ports, or null when it ended before it listened. */
@@ -65,8 +71,10 @@ export class CrashBroker {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.process.stderr!.on('data', (chunk: Buffer) => this.onLog(String(chunk)));
+    running.add(this.process);
     this.exited = once(this.process, 'close').then(([code, signal]) => {
       this.alive = false;
+      running.delete(this.process);
       return { code, signal } as Exit;
     });
     this.listening = this.untilListening();

@@ -42,6 +42,24 @@ export function readArguments<const N extends NumberOptions>(defaults: N, args: 
   return { numbers, write: values.write === true, settings: values.set as string[], only: values.only as string };
 }
 
+/** The command that does it again. What the clients do depends on when the broker answers, so it is the same kind of run, not the same run. */
+export function replayOf<N extends NumberOptions>(
+  title: string,
+  { numbers, settings, only }: Arguments<N>,
+  seed: number,
+): string {
+  const given = Object.entries({ ...numbers, seed }).map(([name, value]) => `--${name} ${value}`);
+  for (const setting of settings) given.push(`--set ${setting}`);
+  if (only !== '') given.push(`--only ${only}`);
+  return `npm run ${title} -- ${given.join(' ')}`;
+}
+
+/** A campaign that is told to end ends its brokers and unmounts its disks, which they do when the process exits. */
+export function exitOnSignals(): void {
+  process.on('SIGINT', () => process.exit(130));
+  process.on('SIGTERM', () => process.exit(143));
+}
+
 export type Say = (line: string) => void;
 
 export const toConsole: Say = (line) => process.stdout.write(`${line}\n`);
