@@ -1,36 +1,29 @@
 // A virtual host: the named exchanges, queues, bindings, sessions and retained messages of one tenant, and the routing between them. Control operations take effect at once
 // and in memory; whoever must answer for them waits for Broker.log.position to become durable. No I/O, no clock, no protocol.
 
-import { Durability, LogTargets } from '../storage/commit-log.ts';
+import { Durability } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';
-import { type Address, DEFAULT_EXCHANGE } from './address.ts';
+import { DEFAULT_EXCHANGE } from './address.ts';
 import { Action, type Principal } from './authorizer.ts';
 import type { Backlog } from './backlog.ts';
 import { type Binding, NO_ARGUMENTS, nextBindingId, type SubscriptionOptions } from './binding.ts';
 import type { Broker } from './broker.ts';
 import type { Counters } from './counters.ts';
 import * as definitions from './definitions.ts';
-import { type DeliveryPlan, type Destination, LOGGED_AGAIN } from './delivery.ts';
-import { DestinationSet } from './destination-set.ts';
+import type { Destination } from './delivery.ts';
+import { dispatch } from './dispatch.ts';
 import { BrokerError } from './errors.ts';
 import type { ExchangeSpec } from './exchange.ts';
-import { RouteResult } from './exchange.ts';
-import { EXCHANGE_HOPS_MAX, Exchange, exchangeSpec, PREDECLARED } from './exchange-node.ts';
-import type { Message } from './message.ts';
+import { Exchange, exchangeSpec, PREDECLARED } from './exchange-node.ts';
 import { Queue, type QueueOwner } from './queue.ts';
 import { Overflow, type QueueSpec, queueSpec, specDifference } from './queue-spec.ts';
 import { addressResource } from './resource.ts';
 import { RetainedTable } from './retained.ts';
 import type { Route } from './route-table.ts';
-import type { RoutingKey } from './routing-key.ts';
+import { Routing } from './routing.ts';
 import type { Run } from './run.ts';
 import { encodeRun } from './run-record.ts';
 import { Session } from './session.ts';
-
-/** Interned destination sets kept between two changes of the bindings. */
-const SETS_MAX = 100_000;
-/** Sets of more destinations than this are not looked up for interning: their key would cost more than the run it lengthens saves. */
-const INTERNED_DESTINATIONS_MAX = 64;
 
 /** Retained messages let go in one tick: a mass expiry is spread over several. */
 const RETAINED_EXPIRED_PER_TICK = 10_000;
@@ -46,9 +39,7 @@ export class Vhost implements QueueOwner {
   readonly queues = new Map<string, Queue>();
   /** By client id: there is one session for it, and it belongs to one principal. */
   readonly sessions = new Map<string, Session>();
-  private readonly result = new RouteResult();
-  private readonly sets = new Map<string, DestinationSet>();
-  private setsGeneration = 0;
+  private readonly routing = new Routing(this.exchanges, this.queues);
   private readonly expiring = new Set<Queue>();
   private readonly unused = new Set<Queue>();
   private readonly waiting = new Set<Session>();
@@ -89,89 +80,9 @@ export class Vhost implements QueueOwner {
       route.refusal = `there is no exchange ${JSON.stringify(route.exchange)} that takes messages in vhost ${this.name}`;
       return;
     }
-    if (this.routesByKey(exchange)) route.set = this.setFor(route.exchange, route.key, null);
-  }
-
-  /** The destinations of one message, for routes that depend on more than the key. */
-  private setFor(exchange: string, key: RoutingKey, message: Message | null): DestinationSet {
-    const result = this.result.begin();
-    this.routeThrough(exchange, key, message, result);
-    const address: Address = { exchange, key };
-    const destinations: Destination[] = [];
-    const bindings: Binding[][] = [];
-    for (let i = 0; i < result.destinations.length; i++) {
-      const destination = result.destinations[i]!;
-      if (destination instanceof Exchange || !destination.mayReceive(address)) continue;
-      destinations.push(destination);
-      bindings.push(result.bindings[i]!);
+    if (exchange === undefined || this.routing.goesByKey(exchange)) {
+      route.set = this.routing.find(route.exchange, route.key, null, this.generation);
     }
-    return this.intern(destinations, bindings);
-  }
-
-  /** Follows bindings from exchange to exchange, EXCHANGE_HOPS_MAX of them; a loop ends because every exchange is visited once. */
-  private routeThrough(name: string, key: RoutingKey, message: Message | null, result: RouteResult): void {
-    if (name === DEFAULT_EXCHANGE) {
-      const queue = this.queues.get(key.path);
-      if (queue !== undefined) result.add(queueBinding(queue));
-      return;
-    }
-    const { destinations } = result;
-    let exchange = this.exchanges.get(name);
-    for (let alternates = 0; exchange !== undefined && alternates < EXCHANGE_HOPS_MAX; alternates++) {
-      let next = destinations.length;
-      let matched = false;
-      exchange.router.route(key, message, result);
-      for (let hops = 1; next < destinations.length; hops++) {
-        for (const end = destinations.length; next < end; next++) {
-          const reached = destinations[next]!;
-          if (!(reached instanceof Exchange)) matched = true;
-          // Back where it began: that one has been asked already.
-          else if (reached !== exchange && hops < EXCHANGE_HOPS_MAX) reached.router.route(key, message, result);
-        }
-      }
-      // Nothing matched: the alternate exchange gets it.
-      if (matched || exchange.spec.alternate === null) return;
-      exchange = this.exchanges.get(exchange.spec.alternate);
-    }
-  }
-
-  private routesByKey(exchange: Exchange | undefined): boolean {
-    if (exchange === undefined) return true;
-    const seen = new Set<Exchange>([exchange]);
-    for (const current of seen) {
-      if (!current.router.routesByKey) return false;
-      if (current.spec.alternate !== null) {
-        const alternate = this.exchanges.get(current.spec.alternate);
-        if (alternate !== undefined) seen.add(alternate);
-      }
-      for (const binding of current.bindings) {
-        if (binding.destination instanceof Exchange) seen.add(binding.destination);
-      }
-    }
-    return true;
-  }
-
-  private intern(destinations: Destination[], bindings: Binding[][]): DestinationSet {
-    if (destinations.length > INTERNED_DESTINATIONS_MAX) return new DestinationSet(destinations, bindings);
-    if (this.setsGeneration !== this.generation || this.sets.size >= SETS_MAX) {
-      this.sets.clear();
-      this.setsGeneration = this.generation;
-    }
-    const order = destinations.map((_, i) => i).sort((a, b) => destinations[a]!.id - destinations[b]!.id);
-    let key = '';
-    for (const i of order) {
-      key += `${destinations[i]!.id}:`;
-      for (const binding of bindings[i]!) key += `${binding.id},`;
-    }
-    let set = this.sets.get(key);
-    if (set === undefined) {
-      set = new DestinationSet(
-        order.map((i) => destinations[i]!),
-        order.map((i) => bindings[i]!),
-      );
-      this.sets.set(key, set);
-    }
-    return set;
   }
 
   private bindingsChanged(): void {
@@ -191,7 +102,7 @@ export class Vhost implements QueueOwner {
    * run.matched and run.refused say what became of it.
    */
   publish(run: Run, route: Route): number {
-    const set = route.set ?? this.setFor(route.exchange, route.key, run.message(0));
+    const set = route.set ?? this.routing.find(route.exchange, route.key, run.message(0), this.generation);
     this.counters.messagesReceived += run.count;
     this.counters.bytesReceived += run.end - run.start;
     const plan = set.plan(run.guarantee, run.publisher === null ? null : run.publisher.ownDestination);
@@ -202,73 +113,7 @@ export class Vhost implements QueueOwner {
       if (plan.offlineCount === 0) this.counters.droppedUnroutable += run.count;
       return 0;
     }
-    if (plan.queues.length === 0) {
-      this.deliverDirect(run, plan);
-      return 0;
-    }
-    return this.deliverToQueues(run, plan);
-  }
-
-  private deliverDirect(run: Run, plan: DeliveryPlan): void {
-    const { groups } = plan;
-    let open = 0;
-    for (let i = 0; i < groups.length; i++) {
-      const group = groups[i]!;
-      open += group.deliveryClass.deliver(run, group.targets);
-    }
-    // Nobody can take more at the moment: rather than to drop, the publisher waits. One open subscriber is enough to go on.
-    if (open === 0 && run.publisher !== null && plan.queues.length === 0) this.broker.pauseUntilDrained(run.publisher);
-  }
-
-  private deliverToQueues(run: Run, plan: DeliveryPlan): number {
-    const { queues, options, logged } = plan;
-    const targets = run.persistent ? plan.targets : null;
-    for (let i = 0; i < queues.length; i++) {
-      if (queues[i]!.refuses(run)) {
-        this.counters.refusedQuota += run.count;
-        run.refused = 'quota-exceeded';
-        return 0;
-      }
-    }
-    if (targets !== null && this.broker.full) {
-      this.counters.refusedQuota += run.count;
-      run.refused = 'quota-exceeded';
-      return 0;
-    }
-    if (plan.groups.length > 0) this.deliverDirect(run, plan);
-    const owned = run.own();
-    const { log } = this.broker;
-    let position = 0;
-    let firsts: number[] | null = null;
-    if (targets !== null) {
-      firsts = this.broker.sequences;
-      for (let i = 0; i < targets.queues.length; i++) firsts[i] = targets.queues[i]!.nextSequence;
-      position = log.append(owned, targets);
-    }
-    const held = position !== 0 && run.guarantee === 2 && position > log.durablePosition;
-    for (let i = 0; i < queues.length; i++) {
-      const queue = queues[i]!;
-      let sequence = firsts === null || logged[i]! < 0 ? 0 : firsts[logged[i]!]!;
-      if (firsts !== null && logged[i] === LOGGED_AGAIN) {
-        // One more copy for the same queue: a record of its own, in the same unit.
-        sequence = queue.log!.nextSequence;
-        position = log.append(owned, new LogTargets([queue.log!], [options[i]!]));
-      }
-      if (sequence === 0 && queue.spilled) {
-        if (this.broker.full) {
-          // What is left of the disk is for settlements.
-          this.counters.droppedOverflow += run.count;
-          continue;
-        }
-        // The queue goes on in the log: a transient message has to follow there, or it would overtake.
-        sequence = queue.log!.nextSequence;
-        log.append(owned, new LogTargets([queue.log!], [options[i]!]));
-      }
-      const tag = queue.deliver(owned, options[i]!, sequence, held);
-      if (held) this.broker.holdUntilDurable(position, queue, tag, owned.count);
-    }
-    if ((position !== 0 || this.broker.memoryHigh) && run.publisher !== null) this.broker.slowDown(run.publisher);
-    return position;
+    return dispatch(run, plan, this.broker);
   }
 
   /**
@@ -607,18 +452,6 @@ export class Vhost implements QueueOwner {
       if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
     }
   }
-}
-
-/** The default exchange has no bindings of its own: every queue is bound to it by its name. */
-function queueBinding(queue: Queue): Binding {
-  return {
-    id: 0,
-    source: DEFAULT_EXCHANGE,
-    destination: queue,
-    key: queue.name,
-    args: NO_ARGUMENTS,
-    subscription: null,
-  };
 }
 
 function durabilityOf(spec: QueueSpec, preset: Durability): Durability {
