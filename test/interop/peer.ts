@@ -72,16 +72,20 @@ export interface Peer {
   hangUp(): void;
 }
 
-/** MQTT's wildcards in a filter as they are; STOMP's are written for them. */
+/** The dotted form of a filter: MQTT's wildcards become STOMP's, and what STOMP would mistake or cannot carry is encoded. */
 function dotted(filter: string): string {
   const levels = filter.split('/');
   return levels
     .map((level, i) => {
       if (level === '+') return '*';
       if (level === '#' && i === levels.length - 1) return '#';
-      return level.replace(/[./%*#]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+      return level.replace(/[./%*#]|\p{Cc}/gu, encodeByte);
     })
     .join('.');
+}
+
+function encodeByte(character: string): string {
+  return [...Buffer.from(character)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
 }
 
 export class MqttPeer implements Peer {
