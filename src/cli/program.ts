@@ -2,9 +2,13 @@
 import { Command } from 'commander';
 import { COST_LOG2_DEFAULT } from '../auth/password.ts';
 import { ITERATIONS_DEFAULT } from '../auth/scram.ts';
+import { backupTo, restoreFrom } from './backup.ts';
 import { checkedLine, printConfig } from './config-check.ts';
 import { configDocs } from './config-docs.ts';
 import { addConfigFlags, type ConfigFlags, configFromFlags } from './config-flags.ts';
+import { type InspectFlags, logInspect } from './log-inspect.ts';
+import { logRepair } from './log-repair.ts';
+import { logVerify } from './log-verify.ts';
 import { type StartFlags, start } from './start.ts';
 import { parseCost, userHash } from './user-hash.ts';
 import { parseIterations, userScram } from './user-scram.ts';
@@ -52,6 +56,33 @@ export function program(exit: (code: number) => void): Command {
     .description('read a password and print its SCRAM-SHA-256 keys for auth.users')
     .option('--iterations <count>', 'what each try of a password costs', String(ITERATIONS_DEFAULT))
     .action((flags: { iterations: string }) => userScram(parseIterations(flags.iterations)));
+
+  const log = sluice.command('log').description('look at the log of a data directory, and mend it');
+  log
+    .command('inspect <dir>')
+    .description('print what is in it: queues, state, segments, checkpoint, damage')
+    .option('--read-only', 'also while a broker runs on it, as of one moment')
+    .option('--json', 'as JSON')
+    .action((directory: string, flags: InspectFlags) => logInspect(directory, flags));
+  log
+    .command('verify <dir>')
+    .description('read all of it; exit code 2 when something is damaged')
+    .option('--json', 'as JSON')
+    .action((directory: string, flags: { json?: boolean }) => logVerify(directory, flags));
+  log
+    .command('repair <dir>')
+    .description('copy damaged files aside and leave a log without damage')
+    .action((directory: string) => logRepair(directory));
+
+  sluice
+    .command('backup <dir> <target>')
+    .description('copy the log of a data directory, also while a broker runs on it, and verify the copy')
+    .action((directory: string, target: string) => backupTo(directory, target));
+  sluice
+    .command('restore <source> <dir>')
+    .description('verify a backup and put it into an empty data directory')
+    .option('--damaged', 'also when it is damaged')
+    .action((source: string, directory: string, flags: { damaged?: boolean }) => restoreFrom(source, directory, flags));
 
   return sluice;
 }

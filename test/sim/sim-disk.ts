@@ -57,6 +57,8 @@ export interface DiskFault {
 export class SimDisk implements Disk {
   /** Called in the middle of every call that changes something: what the call does may or may not have reached the disk. */
   onCall: (call: string, path: string) => void = () => undefined;
+  /** Called before every read of a file. */
+  onRead: (path: string) => void = () => undefined;
   capacityBytes = Number.POSITIVE_INFINITY;
   directFiles = true;
   fault: DiskFault | null = null;
@@ -262,6 +264,7 @@ class SimFile implements DiskFile {
   }
 
   read(bytes: Uint8Array, start: number, end: number, position: number): number {
+    this.disk.onRead(this.path);
     this.disk.strike('read', this.path);
     const count = Math.max(0, Math.min(end - start, this.inode.size - position));
     if (count > 0) bytes.set(this.inode.current.subarray(position, position + count), start);

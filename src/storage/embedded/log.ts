@@ -267,6 +267,17 @@ export class Log {
     return true;
   }
 
+  /** Goes on in a fresh segment, although this one has room. */
+  leaveSegment(): void {
+    this.seal();
+    this.enterNext(this.frameBytesMax);
+  }
+
+  private enterNext(room: number): void {
+    this.segments.close(this.segment);
+    this.segment = this.supply.next(room);
+  }
+
   private makeRoom(size: number): void {
     if (this.failed !== null) throw this.failed;
     this.seal();
@@ -274,11 +285,8 @@ export class Log {
     const room = Math.max(needed, this.frameBytesMax);
     let position = this.pending.length === 0 && this.sealedInRing ? this.sealedEnd : align(this.sealedEnd, BLOCK_BYTES);
     // Memory of its own begins a block of its own, hence the block to spare.
-    if (position + room + BLOCK_BYTES > this.segment.end) {
-      this.segments.close(this.segment);
-      this.segment = this.supply.next(room);
-      position = this.segment.base + SEGMENT_DATA_START;
-    }
+    if (position + room + BLOCK_BYTES > this.segment.end) this.enterNext(room);
+    if (position < this.segment.base) position = this.segment.base + SEGMENT_DATA_START;
     const { stride } = this.segments;
     const oldest = this.pending.length === 0 ? position : this.pending[0]!.position;
     const inRing =

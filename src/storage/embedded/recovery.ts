@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { type Disk, readFully, writeFully } from '../../io/disk.ts';
 import type { Random } from '../../io/random.ts';
 import { checkpointName, checkpointNumber, copyName, loadCheckpoint } from './checkpoint.ts';
-import type { Contents } from './contents.ts';
+import { Contents } from './contents.ts';
 import type { Faults } from './faults.ts';
 import { isZero, removeIfThere } from './keeper.ts';
 import { Replay } from './replay.ts';
@@ -34,6 +34,9 @@ import {
 } from './segment.ts';
 import { Segment } from './segments.ts';
 
+/** The reason of a Damage that is a stretch without frames where some should be. */
+export const NO_VALID_FRAME = 'no valid frame';
+
 /** A stretch of the log that could not be read back. */
 export interface Damage {
   readonly segment: string;
@@ -52,6 +55,12 @@ export interface Recovered {
   readonly nextCheckpoint: number;
   readonly checkpointStart: number;
   readonly checkpointBytes: number;
+  /** Of the checkpoint that was used; '' for none. */
+  readonly checkpointName: string;
+  /** How far the log went when it was written. */
+  readonly checkpointReach: number;
+  /** Its blocks that are damaged in one of its two files. */
+  readonly mendedBlocks: number;
   readonly clean: boolean;
   readonly tornTailBytes: number;
   readonly damages: readonly Damage[];
@@ -80,7 +89,7 @@ export function storedStride(disk: Disk, directory: string): number {
   return 0;
 }
 
-export class Recovery {
+class Recovery {
   private readonly disk: Disk;
   private readonly directory: string;
   private readonly contents: Contents;
@@ -121,6 +130,7 @@ export class Recovery {
     let start = 0;
     let reach = 0;
     let saidClean = false;
+    let mendedBlocks = 0;
     let used = -1;
     for (const name of names) {
       const loaded = loadCheckpoint(this.disk, this.directory, name, this.contents, (number) => byNumber.get(number));
@@ -136,6 +146,7 @@ export class Recovery {
       }
       ({ start, reach } = loaded);
       saidClean = loaded.clean;
+      mendedBlocks = loaded.mendedBlocks;
       used = checkpointNumber(name);
       break;
     }
@@ -184,6 +195,9 @@ export class Recovery {
       nextCheckpoint: Math.max(0, ...checkpointNumbers) + 1,
       checkpointStart: start,
       checkpointBytes: used < 0 ? 0 : this.sizeOf(checkpointName(used)),
+      checkpointName: used < 0 ? '' : checkpointName(used),
+      checkpointReach: reach,
+      mendedBlocks,
       clean,
       tornTailBytes: this.tornTailBytes,
       damages: this.damages,
@@ -275,7 +289,7 @@ export class Recovery {
         this.replay.damaged = true;
         // The part of the gap that lies in an earlier segment is that segment's end.
         const lost = Math.max(last, Math.min(before, position));
-        this.note(this.contents.segments.at(last) ?? segment, last, lost - last, 'no valid frame');
+        this.note(this.contents.segments.at(last) ?? segment, last, lost - last, NO_VALID_FRAME);
         if (before >= segment.base)
           this.quarantine(segment, bytes.subarray(Math.max(0, last - from), next), Math.max(last, from));
       }
@@ -431,6 +445,26 @@ export class Recovery {
       file.close();
     }
   }
+}
+
+/** What the files of a directory hold, and where its log goes on. */
+export function recover(
+  disk: Disk,
+  directory: string,
+  stride: number,
+  random: Random,
+  faults: Faults,
+): { readonly contents: Contents; readonly recovered: Recovered } {
+  let contents = new Contents(stride, faults);
+  let recovered = new Recovery(disk, directory, contents, random, faults, false).run();
+  if (recovered.unreadableRecords > 0) {
+    // Definitions were damaged. They are repeated further on, so once more, with all definitions first.
+    const { damages } = recovered;
+    contents = new Contents(stride, faults);
+    recovered = new Recovery(disk, directory, contents, random, faults, true).run();
+    recovered = { ...recovered, damages: recovered.damages.length >= damages.length ? recovered.damages : damages };
+  }
+  return { contents, recovered };
 }
 
 /** How many bytes behind the last frame are something else than zeros or the remains of an earlier use. */

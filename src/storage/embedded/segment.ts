@@ -64,11 +64,17 @@ export function segmentNumber(name: string): number {
 }
 
 /** The first block of a segment. */
-export function encodeSegmentHeader(number: number, stride: number, strides: number, salt: Uint8Array): Uint8Array {
+export function encodeSegmentHeader(
+  number: number,
+  stride: number,
+  strides: number,
+  salt: Uint8Array,
+  version = FORMAT_VERSION,
+): Uint8Array {
   const bytes = new Uint8Array(BLOCK_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, SEGMENT_MAGIC, true);
-  view.setUint32(4, FORMAT_VERSION, true);
+  view.setUint32(4, version, true);
   view.setFloat64(8, number, true);
   view.setUint32(16, stride, true);
   view.setUint32(20, strides, true);

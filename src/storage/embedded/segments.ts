@@ -87,6 +87,10 @@ export class Segments implements DeathWatch {
       .sort((a, b) => a.number - b.number);
   }
 
+  has(segment: Segment): boolean {
+    return this.byNumber.get(segment.number) === segment;
+  }
+
   add(segment: Segment): void {
     for (let i = 0; i < segment.strides; i++) {
       assert(!this.byNumber.has(segment.number + i), `segment ${segment.number + i} exists twice`);

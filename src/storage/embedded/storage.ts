@@ -24,7 +24,7 @@ import {
   SLOT_BODY_MAX,
   SLOT_MESSAGES_MAX,
 } from './record.ts';
-import { type Damage, Recovery, storedStride } from './recovery.ts';
+import { type Damage, recover, storedStride } from './recovery.ts';
 import { SEGMENT_DATA_START, segmentName } from './segment.ts';
 import type { Segment } from './segments.ts';
 import { Stock } from './stock.ts';
@@ -142,15 +142,8 @@ export class EmbeddedStorage implements Storage, CommitLog {
     try {
       const stride = storedStride(disk, directory) || (options.segmentBytes ?? SEGMENT_BYTES);
       this.contents = new Contents(stride, faults);
-      let recovered = new Recovery(disk, directory, this.contents, options.random, faults, false).run();
-      if (recovered.unreadableRecords > 0) {
-        // Definitions were damaged. They are repeated further on, so once more, with all definitions first.
-        const { damages } = recovered;
-        this.contents = new Contents(stride, faults);
-        recovered = new Recovery(disk, directory, this.contents, options.random, faults, true).run();
-        recovered = { ...recovered, damages: recovered.damages.length >= damages.length ? recovered.damages : damages };
-      }
-      const { contents } = this;
+      const { contents, recovered } = recover(disk, directory, stride, options.random, faults);
+      this.contents = contents;
       const crew = options.crew(directory);
       this.crew = crew;
       this.listener = listener;
@@ -339,6 +332,33 @@ export class EmbeddedStorage implements Storage, CommitLog {
     stock.check();
     if (frames.end === this.checkedEnd && this.contents.segments.deadCount > 0) upkeep.checkpointSoon();
     this.checkedEnd = frames.end;
+  }
+
+  /** Settles a message that can not be read any more, if it is there. */
+  giveUp(queueName: string, sequence: number): void {
+    const queue = this.contents.queuesByName.get(queueName);
+    if (queue !== undefined && queue.position(sequence) !== 0) queue.settle(sequence, 1);
+  }
+
+  /**
+   * Moves everything that is live out of these segments and lets go of them. What can not be read must have been settled before. Resolves when they are gone, or the storage
+   * has failed.
+   */
+  async evacuate(numbers: readonly number[]): Promise<void> {
+    const log = this.frames;
+    const { segments } = this.contents;
+    assert(log !== null, 'the storage is not open');
+    assert(log.atUnitEnd, 'segments are evacuated between two units');
+    if (numbers.includes(log.segment.number)) log.leaveSegment();
+    const victims = segments.all().filter(({ number }) => numbers.includes(number));
+    // The checkpoint to come starts behind this, that is behind all of them.
+    const at = log.reserve(8) >>> 2;
+    log.words[at] = RecordKind.Mark;
+    log.words[at + 1] = 8;
+    log.requireSync();
+    this.endUnit();
+    this.upkeep?.evacuate(victims);
+    await this.until(() => this.failed !== null || (this.settledDown && victims.every((one) => !segments.has(one))));
   }
 
   private get settledDown(): boolean {

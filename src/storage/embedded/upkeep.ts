@@ -54,6 +54,8 @@ export class Upkeep {
   private compaction: Compaction | null = null;
   private compactedAt = 0;
   private deathsSeen = 0;
+  private wantedAfter = false;
+  private evacuating: readonly Segment[] = NO_SEGMENTS;
   /** A step of ours is appending: the end of its unit begins no other. */
   private stepping = false;
 
@@ -68,7 +70,13 @@ export class Upkeep {
 
   /** No step is outstanding. */
   get idle(): boolean {
-    return this.dump === null && this.compaction === null;
+    return this.dump === null && this.compaction === null && this.evacuating.length === 0;
+  }
+
+  /** Moves what is live in these segments to the end of the log, which has left them, and lets go of them. */
+  evacuate(segments: readonly Segment[]): void {
+    this.evacuating = segments;
+    this.step();
   }
 
   checkpointSoon(): void {
@@ -110,7 +118,13 @@ export class Upkeep {
     }
     if (this.dump === null && this.checkpointDue()) this.beginCheckpoint();
     if (this.compaction !== null) this.stepCompaction();
-    else if (this.parts.log.end - this.compactedAt >= this.parts.contents.segments.stride / 4) this.beginCompaction();
+    else if (this.evacuating.length > 0) {
+      const victims = this.evacuating;
+      this.evacuating = NO_SEGMENTS;
+      // The checkpoint that lets them go comes when they are empty.
+      this.wantedAfter = true;
+      this.compact(victims);
+    } else if (this.parts.log.end - this.compactedAt >= this.parts.contents.segments.stride / 4) this.beginCompaction();
   }
 
   private checkpointDue(): boolean {
@@ -224,7 +238,7 @@ export class Upkeep {
   }
 
   private beginCompaction(): void {
-    const { contents, log, compactBelow, faults } = this.parts;
+    const { contents, log, compactBelow } = this.parts;
     this.compactedAt = log.end;
     const newest = log.segment.base - YOUNG_SEGMENTS * contents.segments.stride;
     const victims = contents.segments
@@ -235,7 +249,11 @@ export class Upkeep {
       )
       .sort((a, b) => a.live / a.total - b.live / b.total)
       .slice(0, VICTIMS_MAX);
-    if (victims.length === 0) return;
+    if (victims.length > 0) this.compact(victims);
+  }
+
+  private compact(victims: readonly Segment[]): void {
+    const { contents, faults } = this.parts;
     this.compaction = new Compaction(contents, victims, () => this.stepCompaction(), faults.forgetSettledOnCompaction);
     this.compactionCount++;
     this.stepCompaction();
@@ -257,6 +275,8 @@ export class Upkeep {
     if (compaction.done) {
       this.movedMessages += compaction.movedMessages;
       this.compaction = null;
+      if (this.wantedAfter) this.wanted = true;
+      this.wantedAfter = false;
     }
     if (!this.parts.log.atUnitEnd) this.parts.endUnit();
     else if (more) this.parts.crew.keep({ kind: 'space' }, () => this.stepCompaction());
@@ -269,6 +289,8 @@ export class Upkeep {
     return this.parts.log.atUnitEnd && this.parts.contents.settled.empty;
   }
 }
+
+const NO_SEGMENTS: readonly Segment[] = [];
 
 function isDead(segment: Segment): boolean {
   return segment.closed && segment.live === 0;
