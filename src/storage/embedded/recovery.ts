@@ -1,5 +1,5 @@
 // From files to contents: takes the newest whole checkpoint, replays the frames behind it, and decides about every byte that is not a valid frame. Also leaves the files
-// fit to go on with. Runs before anything is served, with plain synchronous calls.
+// fit to go on with. Runs before anything is served, with plain synchronous calls. Longer than most files: the decisions about a byte depend on each other and are read together.
 //
 //   torn tail    no valid frame follows, and nothing proves that one was there: cut off; nothing in it was ever confirmed
 //   damage       a valid frame follows (frames are written one after the other, so what is in front of it was durable once), or a checkpoint reached further: put aside
