@@ -30,7 +30,7 @@ export function publishReason(connection: Connection, run: Run): number {
   return run.matched ? ReasonCode.SUCCESS : ReasonCode.NO_MATCHING_SUBSCRIBERS;
 }
 
-/** Answers one packet, now or when the log is durable up to position (0: nothing to wait for). Never overtakes an earlier answer [MQTT-4.6.0-2]. */
+/** Answers one packet, now or when the log is durable up to position (0: nothing to wait for). Never overtakes an earlier answer [MQTT-4.6.0-2], [3.1.1 MQTT-4.6.0-2] [3.1.1 MQTT-4.6.0-3] [3.1.1 MQTT-4.6.0-4]. */
 export function answer(connection: Connection, type: number, id: number, reason: number, position: number): void {
   const { confirms, adapter } = connection;
   if (confirms.empty && position <= adapter.broker.log.durablePosition) {
@@ -43,6 +43,7 @@ export function answer(connection: Connection, type: number, id: number, reason:
 }
 
 /** The same for many identifiers with one reason. */
+// [MQTT-3.3.4-1], [3.1.1 MQTT-3.3.4-1] [MQTT-4.3.2-4], [3.1.1 MQTT-4.3.2-2] [MQTT-4.3.2-5] [MQTT-4.3.3-8], [3.1.1 MQTT-4.3.3-2]
 export function answerMany(
   connection: Connection,
   type: number,
@@ -109,6 +110,7 @@ export function writeConfirm(connection: Connection, what: number, extra: object
   }
 }
 
+// [MQTT-2.2.1-5], [3.1.1 MQTT-2.3.1-6]
 function writeAnswer(connection: Connection, type: number, reason: number, id: number): void {
   const { output } = connection;
   const withReason = reason !== 0 && connection.wire === 5;
@@ -164,6 +166,7 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
   const { window } = connection.client!;
   const id = packet.packetId;
   const state = window.stateOf(id);
+  // [MQTT-4.3.3-6]
   if (state === InflightState.AwaitPubcomp) {
     // Repeated: so is the answer.
     writeAnswer(connection, PacketType.PUBREL, 0, id);
@@ -202,6 +205,7 @@ export function onPubcomp(connection: Connection, packet: Pubcomp): void {
 
 export function onPubrel(connection: Connection, packet: Pubrel): void {
   const client = connection.client!;
+  // [MQTT-4.3.3-12] [MQTT-4.3.3-13]
   const known = client.received?.remove(packet.packetId) === true;
   if (known && connection.qos2Pending > 0) connection.qos2Pending--;
   const position = known ? connection.adapter.stored.removeReceived(client.session, packet.packetId) : 0;

@@ -24,7 +24,7 @@ export function decodeConnect(reader: PacketReader, options: DecodeOptions): Con
   const v31 = version === ProtocolVersion.V31;
   const v5 = version === ProtocolVersion.V5;
   const flags = reader.byte('the connect flags');
-  // [MQTT-3.1.2-3]. MQTT 3.1 section 3.1 calls the bit unused and asks nothing of it.
+  // [MQTT-3.1.2-3], [3.1.1 MQTT-3.1.2-3]. MQTT 3.1 section 3.1 calls the bit unused and asks nothing of it.
   if ((flags & CONNECT_RESERVED) !== 0 && !v31) throw malformed('CONNECT: the reserved flag is set');
   const keepAliveS = reader.uint16('the keep-alive');
   const properties = v5 ? readProperties(reader, PacketType.CONNECT, options) : EMPTY_PROPERTIES;
@@ -38,7 +38,7 @@ export function decodeConnect(reader: PacketReader, options: DecodeOptions): Con
   if ((flags & CONNECT_WILL) !== 0) {
     will = decodeWill(reader, flags, v5, options);
   } else if (!v31 && (flags & (CONNECT_WILL_RETAIN | 0x18)) !== 0) {
-    // [MQTT-3.1.2-11], [MQTT-3.1.2-13], [3.1.1 MQTT-3.1.2-13], [3.1.1 MQTT-3.1.2-15]. MQTT 3.1 disregards them without a will.
+    // [MQTT-3.1.2-11], [3.1.1 MQTT-3.1.2-11], [MQTT-3.1.2-13], [3.1.1 MQTT-3.1.2-13], [3.1.1 MQTT-3.1.2-15]. MQTT 3.1 disregards them without a will.
     throw malformed('CONNECT: Will QoS or Will Retain without a will');
   }
   // [MQTT-3.1.2-16] to [MQTT-3.1.2-19]. In MQTT 3.1 the remaining length takes precedence over these two flags (section 3.1, User Name flag).
@@ -55,7 +55,7 @@ export function decodeConnect(reader: PacketReader, options: DecodeOptions): Con
   if (clientId.length === 0) {
     // MQTT 3.1 section 3.1: refused with return code 2. Longer ones than its 23 characters are taken, as by every server.
     if (v31) throw clientIdentifierInvalid('CONNECT: MQTT 3.1 has no empty client identifier');
-    // [3.1.1 MQTT-3.1.3-8]; version 5 allows it and assigns one [MQTT-3.1.3-6].
+    // [3.1.1 MQTT-3.1.3-8]; version 5 allows it and assigns one [MQTT-3.1.3-6], [3.1.1 MQTT-3.1.3-6].
     if (!v5 && !clean) throw clientIdentifierInvalid('CONNECT: an empty client identifier without Clean Session');
   }
   return {
@@ -72,7 +72,7 @@ export function decodeConnect(reader: PacketReader, options: DecodeOptions): Con
   };
 }
 
-/** [MQTT-3.1.2-1], [MQTT-3.1.2-2] */
+/** [MQTT-3.1.2-1], [3.1.1 MQTT-3.1.2-1], [MQTT-3.1.2-2], [3.1.1 MQTT-3.1.2-2] */
 function versionOf(name: string, level: number, options: DecodeOptions): ProtocolVersion {
   if (name !== 'MQTT' && name !== 'MQIsdp')
     throw unsupportedVersion('CONNECT: the protocol name is neither MQTT nor MQIsdp');
@@ -88,7 +88,7 @@ function decodeWill(reader: PacketReader, flags: number, v5: boolean, options: D
   // [MQTT-3.1.2-12], [3.1.1 MQTT-3.1.2-14]
   if (qos === 3) throw malformed('CONNECT: the Will QoS is 3');
   const properties = v5 ? readProperties(reader, WILL, options) : EMPTY_PROPERTIES;
-  // [MQTT-3.1.2-9], [MQTT-3.1.3-11]
+  // [MQTT-3.1.2-9], [3.1.1 MQTT-3.1.2-9], [MQTT-3.1.3-11]
   const topic = reader.topicName('the will topic');
   // [MQTT-4.7.3-1]
   if (topic.length === 0) throw topicNameInvalid('CONNECT: the will topic is empty');

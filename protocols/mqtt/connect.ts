@@ -114,7 +114,9 @@ function problemOf(connection: Connection, packet: Connect): readonly [number, s
     ) {
       return [ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, 'an empty client id needs a clean session'];
     }
+    // [MQTT-3.1.3-5], [3.1.1 MQTT-3.1.3-5]
   } else if (Buffer.byteLength(packet.clientId) > CLIENT_ID_BYTES_MAX) {
+    // [MQTT-3.1.3-8], [3.1.1 MQTT-3.1.3-9]
     return [ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, `the client id has more than ${CLIENT_ID_BYTES_MAX} bytes`];
   }
   const { will } = packet;
@@ -203,6 +205,7 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   const clientId = packet.clientId === '' ? `auto-${randomName(adapter.random, ASSIGNED_ID_LENGTH)}` : packet.clientId;
   let session: Session | null;
   try {
+    // [MQTT-3.1.3-2], [3.1.1 MQTT-3.1.3-2] [MQTT-3.1.2-5], [3.1.1 MQTT-3.1.2-4]
     session = vhost.findSession(principal, clientId);
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
@@ -218,6 +221,7 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
     session.link = null;
     link.onTakenOver();
   }
+  // [MQTT-3.1.4-4], [3.1.1 MQTT-3.1.4-3]
   if (session !== null && packet.clean) {
     // [MQTT-3.1.2-4], [3.1.1 MQTT-3.1.2-6]
     vhost.endSession(session);
@@ -260,11 +264,13 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
     connection.leave(false, null);
     return;
   }
+  // [MQTT-3.1.4-5], [3.1.1 MQTT-3.1.4-4] [MQTT-3.2.0-1], [3.1.1 MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.2.2-2], [3.1.1 MQTT-3.2.2-1] [MQTT-3.2.2-3], [3.1.1 MQTT-3.2.2-3], [3.1.1 MQTT-3.2.2-2]
   connection.send(answer);
   adapter.logger.debug({ ...connection.logFields(), version: packet.protocolVersion, present }, 'connected');
   resume(connection, client, session);
 }
 
+// [MQTT-3.2.2-22]
 function agreedKeepAlive(asked: number, max: number, v5: boolean): number {
   if (max === 0 || (asked !== 0 && asked <= max)) return asked;
   // Only MQTT 5 can tell the client [MQTT-3.2.2-21]; older ones are held to what they asked for.
@@ -281,6 +287,7 @@ function agreed(
 ): Properties {
   const { options } = connection.adapter;
   const properties = new Properties();
+  // [MQTT-3.1.3-7]
   if (packet.clientId === '') properties.assignedClientIdentifier = connection.clientId;
   if (keepAliveS !== packet.keepAliveS) properties.serverKeepAliveS = keepAliveS;
   const givenMs = connection.adapter.sessionExpiryMs(askedExpiryS);
@@ -304,7 +311,7 @@ function agreed(
   return properties;
 }
 
-/** Sends again what was in flight, in its order, with its identifiers [MQTT-4.4.0-1] [MQTT-4.4.0-2]; then takes part in the queues. */
+/** Sends again what was in flight, in its order, with its identifiers [MQTT-4.4.0-1] [MQTT-4.4.0-2] [3.1.1 MQTT-4.6.0-1]; then takes part in the queues. */
 function resume(connection: Connection, client: ClientState, session: Session): void {
   const { window } = client;
   let recovered = 0;
@@ -360,6 +367,7 @@ export function attachOwnQueue(connection: Connection): void {
 
 function refuse(connection: Connection, reason: number, why: string): void {
   connection.adapter.logger.warn({ ...connection.logFields(), reasonCode: reason }, `connection refused: ${why}`);
+  // [MQTT-3.1.4-2] [MQTT-3.1.4-6], [3.1.1 MQTT-3.1.4-5] [MQTT-3.2.2-6] [MQTT-3.2.2-7], [3.1.1 MQTT-3.2.2-5]
   connection.adapter.refuse(connection, reason, why);
   connection.leave(false, null);
 }

@@ -97,7 +97,6 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   private readonly joiner: ChunkJoiner;
   /** QoS 2 identifiers need not be stored, so the hot loop may take them. */
   hotQos2 = false;
-  private heldCredit = 0;
   private pumpWanted = false;
   private readonly targets = new Map<DeliveryOptions, MqttTarget>();
   private readonly settles: number[] = [];
@@ -146,9 +145,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   }
 
   onDrain(): void {
-    if (this.client !== null && this.heldCredit > 0) {
-      this.client.credit.available += this.heldCredit;
-      this.heldCredit = 0;
+    if (this.client?.credit.held === true) {
+      this.client.credit.held = false;
       this.pumpQueues();
     }
     this.replay?.go();
@@ -309,6 +307,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
           : ProtocolVersion.V311;
   }
 
+  // [MQTT-4.9.0-3] [MQTT-3.3.4-10]
   private onPacket(packet: Packet): void {
     switch (packet.type) {
       case PacketType.CONNECT:
@@ -333,7 +332,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
         onUnsubscribe(this, packet);
         return;
       case PacketType.PINGREQ: {
-        // [MQTT-3.12.4-1]
+        // [MQTT-3.12.4-1], [3.1.1 MQTT-3.12.4-1]
         const at = this.output.reserve(2);
         this.output.bytes[at] = PacketType.PINGRESP << 4;
         this.output.bytes[at + 1] = 0;
@@ -348,7 +347,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
           }
           this.vhost.setSessionExpiry(this.session, this.adapter.sessionExpiryMs(expiry));
         }
-        // [MQTT-3.14.4-3] [MQTT-3.1.2-10]: a normal end discards the will; 0x04 asks for it.
+        // [MQTT-3.14.4-3], [3.1.1 MQTT-3.14.4-3] [MQTT-3.1.2-10]: a normal end discards the will; 0x04 asks for it.
         this.leave(packet.reasonCode !== ReasonCode.SUCCESS, null);
         return;
       }
@@ -445,6 +444,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   // ---- queues
 
   /** One delivery came back: room for another. */
+  // [MQTT-4.9.0-2] [MQTT-3.3.4-9]
   giveCredit(): void {
     this.client!.credit.available++;
     this.pumpWanted = true;
@@ -472,16 +472,12 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   /** After a queue has delivered: a peer that does not keep up gets no more for now. */
   holdIfSlow(): void {
-    if (this.output.unsentBytes < HOLD_BYTES || this.client === null) return;
-    this.heldCredit += this.client.credit.available;
-    this.client.credit.available = 0;
-    // Nothing congested, nothing will drain: the flush of this turn decides, and a drain or the next acknowledgement frees it.
-    if (!this.output.congested) this.adapter.atEndOfTurn(() => this.releaseIfSent());
-  }
-
-  private releaseIfSent(): void {
-    this.output.flush();
-    if (!this.output.congested) this.onDrain();
+    if (this.output.unsentBytes < HOLD_BYTES || this.client === null || this.client.credit.held) return;
+    this.client.credit.held = true;
+    // Perhaps it keeps up and a queue just had much for it: when the turn has ended without congestion, it goes on, after the others have had their turn.
+    this.adapter.nextTurn(() => {
+      if (!this.output.congested) this.onDrain();
+    });
   }
 
   pumpQueues(): void {
@@ -490,6 +486,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     if (session === null) return;
     session.queue?.pump();
     for (const subscription of session.subscriptions.values()) subscription.queue?.pump();
+    this.replay?.go();
   }
 
   // ---- sending
@@ -549,7 +546,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     );
     if (this.state < ConnectionState.Connected) this.adapter.refuse(this, error.reason, error.message);
     else if (this.version === ProtocolVersion.V5 && this.state === ConnectionState.Connected) {
-      // [MQTT-4.13.1-1] [MQTT-4.13.2-1]
+      // [MQTT-4.13.1-1], [3.1.1 MQTT-4.8.0-2], [3.1.1 MQTT-4.8.0-1] [MQTT-4.13.2-1]
       this.send(disconnect(error.reason, properties({ reasonString: error.message })));
     }
     this.leave(true, error);
@@ -568,16 +565,20 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     this.client = null;
     this.will = null;
     this.enhanced?.stop();
+    // [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-4.13.2-1]
     this.transport.end();
     const owns = session !== null && session.link === this;
     if (owns) leaveQueues(session);
     if (client !== null && client.connection === this) {
       client.connection = null;
       client.credit.available = 0;
+      client.credit.held = false;
     }
     if (wasConnected && session !== null) {
+      // [3.1.1 MQTT-3.1.2-12]
       if (will !== null && withWill) publishWill(this.adapter, this.vhost, session, will);
       else if (will !== null && owns) this.adapter.stored.removeWill(session);
+      // [MQTT-3.1.2-23] [MQTT-4.1.0-1] [MQTT-4.1.0-2], [3.1.1 MQTT-4.1.0-1] [3.1.1 MQTT-4.1.0-2]
       if (owns) this.vhost.detachSession(session);
     }
     this.adapter.broker.forgetPublisher(this);

@@ -34,7 +34,7 @@ import { isShared } from './topics.ts';
 /** The version of a connection whose CONNECT has not been seen. */
 export const VERSION_UNKNOWN = 0;
 
-/** Flags of the first byte by type [MQTT-2.1.3-1]; PUBLISH is the exception with meaningful ones. */
+/** Flags of the first byte by type [MQTT-2.1.3-1], [3.1.1 MQTT-2.2.2-1]; PUBLISH is the exception with meaningful ones. */
 const REQUIRED_FLAGS: readonly number[] = [0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0];
 
 const FROM_CLIENT_ONLY =
@@ -61,7 +61,7 @@ export function checkFirstByte(first: number, version: ProtocolVersion | typeof 
   if (version === VERSION_UNKNOWN && type !== PacketType.CONNECT) throw protocolError(`${name} came before CONNECT`);
   if (type === PacketType.PUBLISH) checkPublishFlags(first);
   else {
-    // [MQTT-2.1.3-1], [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1], [MQTT-3.14.1-1], [MQTT-3.15.1-1], [3.1.1 MQTT-2.2.2-2]
+    // [MQTT-2.1.3-1], [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1], [MQTT-3.14.1-1], [3.1.1 MQTT-3.14.1-1], [MQTT-3.15.1-1], [3.1.1 MQTT-2.2.2-2]
     let flags = first & 0x0f;
     if (version === ProtocolVersion.V31 && (RETRIED_IN_V31 & (1 << type)) !== 0) flags &= ~DUP;
     if (flags !== REQUIRED_FLAGS[type]) throw malformed(`${name}: the flags of the fixed header are ${first & 0x0f}`);
@@ -78,9 +78,9 @@ export function checkFirstByte(first: number, version: ProtocolVersion | typeof 
 
 function checkPublishFlags(first: number): void {
   const qos = (first >>> 1) & 3;
-  // [MQTT-3.3.1-4]
+  // [MQTT-3.3.1-4], [3.1.1 MQTT-3.3.1-4]
   if (qos === 3) throw malformed('PUBLISH: both QoS bits are set');
-  // [MQTT-3.3.1-2]
+  // [MQTT-3.3.1-2], [3.1.1 MQTT-3.3.1-2]
   if (qos === 0 && (first & DUP) !== 0) throw malformed('PUBLISH: DUP is set at QoS 0');
 }
 
@@ -198,6 +198,7 @@ function decodePublishBody(
 ): Publish {
   const reader = new PacketReader(bytes, bodyStart, end, 'PUBLISH');
   const qos = ((first >>> 1) & 3) as Qos;
+  // [MQTT-3.3.2-1], [3.1.1 MQTT-3.3.2-1]
   const topic = reader.topicName('the topic name');
   const packetId = qos === 0 ? 0 : reader.packetId();
   const properties =

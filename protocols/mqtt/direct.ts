@@ -89,7 +89,7 @@ export class MqttClass implements DeliveryClass {
     }
   }
 
-  /** Whether each frame needs more than a change of form. [MQTT-3.3.1-12] [MQTT-3.3.1-13] */
+  /** Whether each frame needs more than a change of form. [MQTT-3.3.1-12], [3.1.1 MQTT-3.3.1-9] [MQTT-3.3.1-13] */
   private dresses(run: Run): boolean {
     const { subscriptionIdentifiers, retainAsPublished } = this.options;
     return (this.version === 5 && subscriptionIdentifiers !== null) || (retainAsPublished && isRetain(run));

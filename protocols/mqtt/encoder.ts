@@ -104,7 +104,7 @@ function firstByte(packet: Packet): number {
   switch (packet.type) {
     case PacketType.PUBLISH:
       return (packet.type << 4) | (packet.dup ? 0x08 : 0) | (packet.qos << 1) | (packet.retain ? 1 : 0);
-    // [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1]
+    // [MQTT-3.6.1-1], [3.1.1 MQTT-3.6.1-1], [MQTT-3.8.1-1], [3.1.1 MQTT-3.8.1-1], [MQTT-3.10.1-1], [3.1.1 MQTT-3.10.1-1]
     case PacketType.PUBREL:
     case PacketType.SUBSCRIBE:
     case PacketType.UNSUBSCRIBE:
@@ -252,7 +252,7 @@ function writeBody(packet: Packet, version: ProtocolVersion, into: Buffer, at: n
 
 function writePublish(packet: Publish, v5: boolean, into: Buffer, at: number): number {
   let pos = writeText(into, at, packet.topic);
-  // [MQTT-2.2.1-2]
+  // [MQTT-2.2.1-2], [3.1.1 MQTT-2.3.1-5]
   if (packet.qos > 0) pos = into.writeUInt16BE(packet.packetId, pos);
   if (v5) pos = properties(packet.properties, PacketType.PUBLISH, into, pos);
   into.set(packet.payload, pos);
@@ -313,6 +313,6 @@ function prefixed(size: number): number {
 }
 
 function checkPacketId(id: number): void {
-  // [MQTT-2.2.1-3], [MQTT-2.2.1-4]
+  // [MQTT-2.2.1-3], [MQTT-2.2.1-4], [3.1.1 MQTT-2.3.1-4]
   if (!(Number.isInteger(id) && id >= 1 && id <= 0xffff)) throw new RangeError(`${id} is not a packet identifier`);
 }

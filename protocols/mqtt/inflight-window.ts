@@ -1,5 +1,5 @@
 // What has been sent to a client at QoS 1 or 2 and is not finished: packet identifier → (queue, tag, state). Identifiers are given out in order, so the window is a ring; no
-// object per message. It belongs to the session and survives the connection [MQTT-4.4.0-1].
+// object per message. It belongs to the session and survives the connection [MQTT-4.4.0-1], [3.1.1 MQTT-4.4.0-1].
 //
 //   packet id & mask ─▶ ids │ states │ tags │ queues
 //
@@ -9,10 +9,13 @@ import type { Queue } from '../../src/core/queue.ts';
 export const InflightState = {
   Free: 0,
   /** PUBLISH QoS 1 sent. */
+  // [MQTT-4.3.2-3]
   AwaitPuback: 1,
   /** PUBLISH QoS 2 sent. */
+  // [MQTT-4.3.3-3]
   AwaitPubrec: 2,
   /** PUBREC came, PUBREL sent; the queue has settled the message. */
+  // [MQTT-4.3.3-5]
   AwaitPubcomp: 3,
   /** PUBLISH QoS 2 sent before the broker was restarted: the message is still in the log, and takes this place when it comes by. */
   Recovered: 4,
@@ -32,6 +35,7 @@ export class InflightWindow {
   private queues: (Queue | null)[] = new Array<Queue | null>(CAPACITY_MIN).fill(null);
 
   /** Takes the next free identifier. There must be fewer than 65,535 in use. */
+  // [MQTT-2.2.1-4] [MQTT-4.3.2-1], [3.1.1 MQTT-4.3.2-1] [MQTT-4.3.3-1], [3.1.1 MQTT-4.3.3-1]
   add(queue: Queue, tag: number, state: InflightState): number {
     let id = this.next;
     while (this.states[id & this.mask] !== InflightState.Free) {

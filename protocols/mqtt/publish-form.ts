@@ -124,6 +124,7 @@ function transcode(run: Run, version: WireVersion, withId: boolean): WireForm {
   // At most: a packet id, a property length, and a byte more of remaining length for each frame.
   const out = Buffer.allocUnsafe(run.byteLength + count * 4);
   const offsets = count === 1 ? null : new Uint32Array(count + 1);
+  // [MQTT-4.3.1-1], [3.1.1 MQTT-4.3.1-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2]
   const first = PUBLISH_BYTE | (withId ? 2 : 0);
   let at = 0;
   for (let i = 0; i < count; i++) {
@@ -156,6 +157,7 @@ function transcode(run: Run, version: WireVersion, withId: boolean): WireForm {
       out[at++] = 0;
     }
     if (addedLength === 1) out[at++] = 0;
+    // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-20]
     out.set(bytes.subarray(properties, end), at);
     at += end - properties;
   }

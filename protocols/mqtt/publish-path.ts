@@ -39,6 +39,7 @@ export class PublishPath {
   route: Route | null = null;
   private readonly connection: Connection;
   private readonly gathering: Gathering;
+  // [MQTT-3.3.2-7]
   private aliases: string[] | null = null;
 
   constructor(connection: Connection) {
@@ -99,6 +100,7 @@ export class PublishPath {
     run.expiresAtMs = 0;
     run.receivedAtMs = connection.nowMs;
     run.publisher = connection;
+    // [MQTT-4.5.0-1] [MQTT-4.6.0-5] [MQTT-4.6.0-6], [3.1.1 MQTT-3.1.2-5] [3.1.1 MQTT-4.5.0-1] [3.1.1 MQTT-4.6.0-5] [3.1.1 MQTT-4.6.0-6]
     const position = connection.vhost.publish(run, gathering.route!);
     if (qos === 0) return;
     const reason = acknowledgements.publishReason(connection, run);
@@ -162,6 +164,7 @@ export class PublishPath {
     let position = publish.qos === 2 ? this.take(publish.packetId) : 0;
     position = Math.max(position, vhost.publish(run, route));
     if (run.refused === null && publish.retain) {
+      // [MQTT-3.3.1-5], [3.1.1 MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-5], [3.1.1 MQTT-3.1.2-7] [MQTT-3.3.1-6], [3.1.1 MQTT-3.3.1-10] [MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-11]
       const retained = adapter.retain(vhost, route, run, publish.payload.length === 0);
       if (retained < 0) run.refused = 'quota-exceeded';
       else if (retained > position) position = retained;
@@ -176,6 +179,7 @@ export class PublishPath {
   /** The frame as it is where it is in normal form, otherwise a new one. */
   private runOf(publish: Publish, bytes: Uint8Array, start: number, end: number, rewritten: boolean): Run {
     const { connection } = this;
+    // [MQTT-3.3.1-3], [3.1.1 MQTT-3.3.1-3]
     if (rewritten || publish.dup) {
       publish.dup = false;
       return runOfPublish(publish, connection.wire, connection.nowMs);
@@ -233,7 +237,7 @@ export class PublishPath {
   }
 
   private checkTopic(topic: string): void {
-    // [MQTT-3.3.2-2], [MQTT-4.7.1-1]
+    // [MQTT-3.3.2-2], [3.1.1 MQTT-3.3.2-2], [MQTT-4.7.1-1]
     if (!validTopicName(topic, this.connection.adapter.topicLimits)) {
       throw topicNameInvalid(`the topic ${JSON.stringify(topic.slice(0, 100))} is not allowed`);
     }

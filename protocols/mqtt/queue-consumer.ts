@@ -60,6 +60,7 @@ abstract class MqttConsumer implements Consumer {
       sendBlock(this.client, connection, queue, run, index, count, firstTag, qos);
     }
     connection.counters.messagesDelivered += count;
+    connection.holdIfSlow();
     return qos === 0;
   }
 
@@ -82,7 +83,7 @@ abstract class MqttConsumer implements Consumer {
     const frame = dressedFrame(run, index, connection.wire, {
       qos,
       retain,
-      // [MQTT-3.3.1-1]
+      // [MQTT-3.3.1-1], [3.1.1 MQTT-3.3.1-1]
       dup: recovered !== 0,
       packetId,
       subscriptionIdentifiers,
@@ -147,6 +148,7 @@ export class SharedConsumer extends MqttConsumer {
     this.identifiers = subscriptionIdentifier === 0 ? null : [subscriptionIdentifier];
   }
 
+  // [MQTT-4.8.2-3]
   protected qosFor(run: Run, _options: DeliveryOptions): Qos {
     return run.guarantee < this.qos ? run.guarantee : this.qos;
   }

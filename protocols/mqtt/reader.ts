@@ -55,6 +55,7 @@ export class PacketReader {
   }
 
   /** A UTF-8 Encoded String. */
+  // [MQTT-3.3.2-13] [MQTT-3.3.2-19]
   text(what: string): string {
     const size = this.uint16(what);
     const at = this.take(size, what);

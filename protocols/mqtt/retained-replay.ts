@@ -31,7 +31,7 @@ export class RetainedReplay {
     this.connection = connection;
   }
 
-  /** A subscription that asks for retained messages; they go with RETAIN set [MQTT-3.3.1-8]. */
+  /** A subscription that asks for retained messages; they go with RETAIN set [MQTT-3.3.1-8], [3.1.1 MQTT-3.3.1-12]. */
   add(walk: RetainedWalk, guarantee: Guarantee, subscriptionIdentifier: number): void {
     const identifiers = subscriptionIdentifier === 0 ? null : [subscriptionIdentifier];
     this.items.push({ walk, options: deliveryOptions(guarantee, true, identifiers) });
@@ -48,7 +48,9 @@ export class RetainedReplay {
     const { connection } = this;
     const { output } = connection;
     while (!this.stopped && this.items.length > 0) {
-      if (output.unsentBytes > OUTPUT_BYTES_MAX || (connection.session?.queue?.readyCount ?? 0) > QUEUED_MAX) {
+      // The client's acknowledgements make room in its queue, and each of them asks again.
+      if ((connection.session?.queue?.readyCount ?? 0) > QUEUED_MAX) return;
+      if (output.unsentBytes > OUTPUT_BYTES_MAX) {
         // A congested output says when it has drained; otherwise the next turn will do.
         if (!output.congested) this.schedule();
         return;

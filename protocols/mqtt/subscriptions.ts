@@ -36,10 +36,12 @@ export function onSubscribe(connection: Connection, packet: Subscribe): void {
   }
   const codes: number[] = [];
   const replays: (() => void)[] = [];
+  // [MQTT-3.8.4-5], [3.1.1 MQTT-3.8.4-4] [MQTT-3.8.4-6], [3.1.1 MQTT-3.8.4-5] [MQTT-3.9.3-1], [3.1.1 MQTT-3.9.3-1]
   for (const subscription of packet.subscriptions) {
     codes.push(subscribe(connection, subscription, identifier, packet.properties.userProperties, replays));
   }
-  // [MQTT-3.8.4-1]; what the subscription changed is part of what has been appended by now.
+  // [MQTT-3.8.4-1], [3.1.1 MQTT-3.8.4-1]; what the subscription changed is part of what has been appended by now.
+  // [MQTT-2.2.1-6], [3.1.1 MQTT-2.3.1-7] [MQTT-3.8.4-2], [3.1.1 MQTT-3.8.4-2]
   acknowledgements.answerPacket(connection, suback(packet.packetId, codes), log.position);
   for (const replay of replays) replay();
   connection.pumpQueues();
@@ -62,6 +64,7 @@ function subscribe(
   const filter = parseTopicFilter(asked.filter, adapter.topicLimits);
   // [MQTT-4.7.1-1], [MQTT-4.8.2-1], [MQTT-4.8.2-2]: MQTT 3 can only be told by a failure code, too.
   if (filter === null) return refuse(ReasonCode.TOPIC_FILTER_INVALID, 'the filter is not well-formed');
+  // [3.1.1 MQTT-3.8.3-2]
   if (!options.wildcardSubscriptions && hasWildcard(asked.filter)) {
     return refuse(ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED, 'mqtt.wildcardSubscriptions is false');
   }
@@ -76,9 +79,10 @@ function subscribe(
     const address = filterToAddress(asked.filter);
     const problem = mayRead(connection, address);
     if (problem !== null) return refuse(ReasonCode.NOT_AUTHORIZED, problem);
-    // [MQTT-3.8.4-8]: granted may be less than asked for.
+    // [MQTT-3.8.4-8], [3.1.1 MQTT-3.8.4-6]: granted may be less than asked for.
     const qos = asked.qos > options.maximumQos ? options.maximumQos : asked.qos;
     subscribeTo(connection, address, { ...asked, qos }, identifier, argumentsOf(userProperties), replays);
+    // [MQTT-3.8.4-7] [MQTT-3.2.2-10]
     return qos;
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
@@ -154,9 +158,10 @@ function subscribeTo(
   if (address.exclusive && !held.hold(session, asked.filter)) {
     throw new BrokerError('quota-exceeded', `${asked.filter} is taken by another session`);
   }
+  // [MQTT-3.8.4-3] [MQTT-3.8.4-4], [3.1.1 MQTT-3.8.4-3]
   vhost.subscribe(session, asked.filter, address.exchange, address.pattern, options);
   attachOwnQueue(connection);
-  // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+  // [MQTT-3.3.1-9], [3.1.1 MQTT-3.3.1-8], [3.1.1 MQTT-3.3.1-6] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
   if (asked.retainHandling === 2 || (asked.retainHandling === 1 && existing !== undefined)) return;
   if (address.exchange !== TOPIC_EXCHANGE || vhost.retained.count === 0) return;
   replays.push(() => {
@@ -204,7 +209,7 @@ export function consumeQueue(connection: Connection, subscription: SessionSubscr
 }
 
 /**
- * Leaves a subscription's queue. What is in flight stays with the session until it is acknowledged [MQTT-3.10.4-3]; what has not been sent is for others.
+ * Leaves a subscription's queue. What is in flight stays with the session until it is acknowledged [MQTT-3.10.4-3], [3.1.1 MQTT-3.10.4-3]; what has not been sent is for others.
  */
 export function stopConsuming(client: ClientState, subscription: SessionSubscription): void {
   const { queue, filter } = subscription;
@@ -263,6 +268,7 @@ export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void
   const session = connection.session!;
   const { log } = adapter.broker;
   const codes: number[] = [];
+  // [MQTT-3.10.4-6], [3.1.1 MQTT-3.10.4-6] [MQTT-3.11.3-1]
   for (const filter of packet.filters) {
     const subscription = session.subscriptions.get(filter);
     if (subscription === undefined) {
@@ -274,12 +280,12 @@ export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void
       continue;
     }
     stopConsuming(connection.client!, subscription);
-    // [MQTT-3.10.4-1] [MQTT-3.10.4-2]
+    // [MQTT-3.10.4-1], [3.1.1 MQTT-3.10.4-1] [MQTT-3.10.4-2], [3.1.1 MQTT-3.10.4-2]
     vhost.unsubscribe(session, filter);
     adapter.held.release(session, filter);
     if (subscription.queue !== null && filter.startsWith(SHARE_PREFIX)) adapter.held.leave(vhost, subscription.queue);
     codes.push(ReasonCode.SUCCESS);
   }
-  // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
+  // [MQTT-3.10.4-4], [3.1.1 MQTT-3.10.4-4] [MQTT-3.10.4-5], [3.1.1 MQTT-3.10.4-5] [MQTT-2.2.1-6]
   acknowledgements.answerPacket(connection, unsuback(packet.packetId, codes), log.position);
 }

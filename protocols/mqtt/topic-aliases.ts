@@ -11,6 +11,7 @@ const ALIAS_BYTES = 3;
 export const ALIASES_MAX = 1024;
 
 export class TopicAliases {
+  // [MQTT-3.3.2-7]
   private readonly aliases = new Map<string, number>();
   private readonly max: number;
 

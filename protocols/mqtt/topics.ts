@@ -1,8 +1,8 @@
 // Topic names, topic filters and shared subscriptions (MQTT 5.0 sections 4.7 and 4.8.2): whether a text may be one, and the parts of a filter. Texts are
-// compared as they are; nothing here normalises [MQTT-4.7.3-4], matches, or knows what an address means to the broker.
+// compared as they are; nothing here normalises [MQTT-4.7.3-4], [3.1.1 MQTT-4.7.3-4], matches, or knows what an address means to the broker.
 import { TEXT_BYTES_MAX, validText } from './text.ts';
 
-/** How large a topic may be. The specification sets bytesMax at most at 65,535 [MQTT-4.7.3-3]; levelsMax is the server's own. */
+/** How large a topic may be. The specification sets bytesMax at most at 65,535 [MQTT-4.7.3-3], [3.1.1 MQTT-4.7.3-3]; levelsMax is the server's own. */
 export interface TopicLimits {
   readonly bytesMax: number;
   readonly levelsMax: number;
@@ -26,7 +26,7 @@ export function validTopicName(topic: string, limits: TopicLimits = SPECIFICATIO
   for (let i = 0; i < topic.length; i++) {
     const code = topic.charCodeAt(i);
     if (code === SLASH) levels += 1;
-    // [MQTT-4.7.0-1], [3.1.1 MQTT-4.7.1-1]; [MQTT-4.7.3-2]
+    // [MQTT-4.7.0-1], [3.1.1 MQTT-4.7.1-1]; [MQTT-4.7.3-2], [3.1.1 MQTT-4.7.3-2]
     else if (code === PLUS || code === HASH || code === 0) return false;
   }
   return levels <= limits.levelsMax;

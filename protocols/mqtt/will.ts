@@ -34,6 +34,7 @@ export function storedWill(will: Will, version: WireVersion): StoredWill {
 }
 
 /** The properties of a will in memory of their own. */
+// [MQTT-3.1.3-10]
 export function willProperties({ properties }: Will): Properties {
   const { correlationData } = properties;
   return Object.assign(new Properties(), properties, {
@@ -48,7 +49,7 @@ export interface DelayedWill {
   readonly dueMs: number;
 }
 
-/** The connection is gone without a goodbye: the will is sent now, or put on the adapter's list [MQTT-3.1.2-8] [MQTT-3.1.3-9]. */
+/** The connection is gone without a goodbye: the will is sent now, or put on the adapter's list [MQTT-3.1.2-8], [3.1.1 MQTT-3.1.2-8] [MQTT-3.1.3-9]. */
 export function publishWill(adapter: MqttAdapter, vhost: Vhost, session: Session, will: StoredWill): void {
   // The end of the session sends it even earlier, so a delay needs a session that goes on.
   const delayMs = Math.min(will.delayMs, session.expiryMs);
@@ -58,7 +59,7 @@ export function publishWill(adapter: MqttAdapter, vhost: Vhost, session: Session
     adapter.stored.putWill(session, will, dueMs);
     return;
   }
-  // [MQTT-3.1.2-10]
+  // [MQTT-3.1.2-10], [3.1.1 MQTT-3.1.2-10]
   adapter.stored.removeWill(session);
   sendWill(adapter, vhost, session, will);
 }
@@ -82,6 +83,7 @@ export function sendWill(adapter: MqttAdapter, vhost: Vhost, session: Session, w
     }
     const run = runOfPublish(packet, will.version, adapter.broker.nowMs);
     vhost.publish(run, route);
+    // [MQTT-3.1.2-14], [3.1.1 MQTT-3.1.2-16] [MQTT-3.1.2-15], [3.1.1 MQTT-3.1.2-17]
     if (will.retain) adapter.retain(vhost, route, run, will.payload.length === 0);
   } catch (error) {
     // Its topic may name a queue that somebody else holds: nobody is there to be told but the operator.

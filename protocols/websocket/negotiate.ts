@@ -40,6 +40,7 @@ export function decideUpgrade(request: UpgradeRequest, rules: WebSocketRules, ga
   if (origin !== '' && !isOriginAllowed(request, rules.origins)) {
     return refused(403, 'websocket-origin', `pages from ${origin} may not connect; websocket.origins allows them`);
   }
+  // [MQTT-6.0.0-4], [3.1.1 MQTT-6.0.0-4]
   const offered = parseSubprotocols(request.subprotocols);
   if (offered.length === 0) {
     const adapter = gate.adapter(path.slice(path.lastIndexOf('/') + 1));

@@ -84,11 +84,12 @@ export abstract class WebSocketTransport implements GuardedTransport, OutputSink
   }
 
   /** A message has come; bytes are valid during this call only. */
+  // [MQTT-6.0.0-2], [3.1.1 MQTT-6.0.0-2]
   protected onMessage(bytes: Uint8Array, text: boolean): void {
     if (this.deaf) return;
     this.firstWasText ??= text;
     this.text = text;
-    // [MQTT-6.0.0-1]
+    // [MQTT-6.0.0-1], [3.1.1 MQTT-6.0.0-1]
     if (text && this.protocol === BINARY_ONLY) {
       this.failText();
       return;

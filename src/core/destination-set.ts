@@ -42,6 +42,7 @@ export class DestinationSet {
 }
 
 /** Of overlapping subscriptions only those match a publisher's own message that do not say "no local". */
+// [MQTT-3.8.3-3]
 function isNoLocal(binding: Binding): boolean {
   return binding.subscription?.noLocal === true;
 }

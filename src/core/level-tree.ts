@@ -237,7 +237,7 @@ export class LevelWalk {
   constructor(tree: LevelTree, pattern: string, everything = false) {
     this.tree = tree;
     this.pattern = pattern.split('/').filter((level, i, levels) => level !== '#' || levels[i - 1] !== '#');
-    // A wildcard in the first level does not match a first level that starts with '$' [MQTT-4.7.2-1].
+    // A wildcard in the first level does not match a first level that starts with '$' [MQTT-4.7.2-1], [3.1.1 MQTT-4.7.2-1].
     this.hidesDollar = !everything && (this.pattern[0] === '+' || this.pattern[0] === '#');
     this.push(0, '', this.closed([0]));
   }

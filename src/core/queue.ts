@@ -309,6 +309,7 @@ export class Queue implements Destination, BacklogOwner {
   }
 
   /** Drops what has expired by nowMs. Called by the vhost's tick for queues that said so by onQueueExpires. */
+  // [MQTT-3.3.2-5] [MQTT-4.3.3-7]
   expire(nowMs: number): void {
     this.expiry?.popExpired(nowMs, (tag) => {
       const level = tag % this.levels;
@@ -390,7 +391,8 @@ export class Queue implements Destination, BacklogOwner {
     for (let i = 0; i < length; i++) {
       if (this.nextConsumer >= length) this.nextConsumer = 0;
       const attached = consumers[this.nextConsumer++]!;
-      if (attached.consumer.credit.available > 0) return attached;
+      const { credit } = attached.consumer;
+      if (credit.available > 0 && !credit.held) return attached;
     }
     return null;
   }

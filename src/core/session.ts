@@ -64,6 +64,7 @@ export class Session implements Destination {
   }
 
   addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void {
+    // [MQTT-3.3.4-5]
     if (this.copyForEach && bindings.length > 1) {
       for (const binding of bindings) this.addOne(plan, mergeSubscriptions([binding]), guarantee);
     } else this.addOne(plan, mergeSubscriptions(bindings), guarantee);
@@ -83,7 +84,8 @@ export class Session implements Destination {
   }
 }
 
-/** One copy for overlapping subscriptions: the highest guarantee, every identifier [MQTT-3.3.4-2] [MQTT-3.3.4-4]. */
+/** One copy for overlapping subscriptions: the highest guarantee, every identifier [MQTT-3.3.4-2], [3.1.1 MQTT-3.3.5-1] [MQTT-3.3.4-4]. */
+// [MQTT-3.3.4-3]
 function mergeSubscriptions(bindings: readonly Binding[]): DeliveryOptions {
   let guarantee: Guarantee = 0;
   let retainAsPublished = false;

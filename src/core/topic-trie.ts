@@ -88,6 +88,7 @@ class TrieNode {
   }
 }
 
+// [MQTT-3.3.2-3], [3.1.1 MQTT-3.3.2-3] [MQTT-4.7.3-4]
 export class TopicTrie {
   private readonly exact = new Map<string, BindingBag>();
   private readonly root = new TrieNode('');
