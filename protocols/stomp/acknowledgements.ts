@@ -49,7 +49,7 @@ export function onAck(connection: Connection, scanner: FrameScanner): void {
     if (transaction === null) settle(connection, subscription, number, outcome);
     else connection.transactions.settle(transaction, subscription, number, outcome);
   }
-  answer(connection, connection.adapter.broker.log.position);
+  answer(connection, connection.adapter.broker.positionOfAll());
 }
 
 /** Where the digits begin that end at `end`; nothing before `start` is looked at. */

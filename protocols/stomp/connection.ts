@@ -210,7 +210,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   /** STOMP 1.2 "DISCONNECT": its receipt says that everything before it has been done. */
   private onDisconnect(): void {
     this.endAll();
-    answer(this, this.adapter.broker.log.position);
+    answer(this, this.adapter.broker.positionOfAll());
     this.state = ConnectionState.Leaving;
     closeAfterAnswers(this);
   }

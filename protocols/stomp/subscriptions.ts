@@ -107,7 +107,7 @@ export function onSubscribe(connection: Connection, { headers }: FrameScanner): 
     const queue = namedQueue(connection, address.queue, address.declare, wish);
     attachQueue(connection, subscription, queue, prefetch, wish.exclusive, false);
   }
-  answer(connection, connection.adapter.broker.log.position);
+  answer(connection, connection.adapter.broker.positionOfAll());
 }
 
 const NOT_OFFERED: readonly HeaderName[] = ['selector', 'browser'];
@@ -343,7 +343,7 @@ export function onUnsubscribe(connection: Connection, { headers }: FrameScanner)
   const { queue } = subscription;
   endSubscription(connection, subscription);
   if (subscription.durable && queue !== null && headers.is(Header.durable, 'true')) connection.vhost.deleteQueue(queue);
-  answer(connection, connection.adapter.broker.log.position);
+  answer(connection, connection.adapter.broker.positionOfAll());
 }
 
 /** Ends it; what is not settled goes back to its queue, for others. */

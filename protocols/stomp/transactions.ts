@@ -139,7 +139,7 @@ export class Transactions {
       // One that an earlier, cumulative ACK of the same transaction included.
       if (subscription.unsettled!.has(number)) acknowledgements.settle(connection, subscription, number, outcome);
     }
-    return connection.adapter.broker.log.position;
+    return connection.adapter.broker.positionOfAll();
   }
 
   /** Asks everything that Vhost.publish asks, of all messages together. */

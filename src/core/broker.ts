@@ -252,11 +252,24 @@ export class Broker implements StorageListener {
     this.settling.push(backlog);
   }
 
+  /**
+   * Position of everything done so far, settlements included, which otherwise are told to the log when the unit ends. For whoever has to answer for a settlement.
+   */
+  positionOfAll(): number {
+    this.tellSettled();
+    return this.log.position;
+  }
+
+  private tellSettled(): void {
+    const { settling } = this;
+    if (settling.length === 0) return;
+    this.settling = [];
+    for (let i = 0; i < settling.length; i++) settling[i]!.endUnit();
+  }
+
   /** Ends an atomic unit of the log: the end of a turn. */
   endUnit(): void {
-    const { settling } = this;
-    for (let i = 0; i < settling.length; i++) settling[i]!.endUnit();
-    if (settling.length > 0) this.settling = [];
+    this.tellSettled();
     this.storage.endUnit();
   }
 }

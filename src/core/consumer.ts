@@ -6,6 +6,8 @@ import type { Run } from './run.ts';
 /** How many more deliveries its holder will take. Consumers of one connection may share one. */
 export class Credit {
   available: number;
+  /** Its holder does not keep up: nothing more for now, however much is available. Who clears it pumps the queues. */
+  held = false;
 
   constructor(available: number) {
     this.available = available;

@@ -150,7 +150,6 @@ export class Run {
     copy.priority = this.priority;
     copy.receivedAtMs = this.receivedAtMs;
     copy.expiresAtMs = this.expiresAtMs;
-    copy.publisher = this.publisher;
     copy.owned = true;
     this.copy = copy;
     return copy;
