@@ -400,8 +400,8 @@ auth:
       { yaml: '__proto__: {x: 1}\nlog: {constructor: 1}\n', set: [['toString.x', '1']] },
       [
         'log.constructor: is not an option; log has level, format (sluice.yaml:2)',
-        '__proto__: is not an option; the configuration has listeners, vhosts, data, storage, mqtt, stomp, websocket, connection, queue, memory, retained, auth, log (sluice.yaml:1)',
-        'toString: is not an option; the configuration has listeners, vhosts, data, storage, mqtt, stomp, websocket, connection, queue, memory, retained, auth, log (--set toString.x)',
+        '__proto__: is not an option; the configuration has listeners, vhosts, data, storage, mqtt, stomp, websocket, connection, queue, disk, memory, retained, auth, log (sluice.yaml:1)',
+        'toString: is not an option; the configuration has listeners, vhosts, data, storage, mqtt, stomp, websocket, connection, queue, disk, memory, retained, auth, log (--set toString.x)',
       ],
     ],
     [

@@ -339,6 +339,17 @@ export const configSchema = z.strictObject({
     }),
   }),
 
+  disk: section({
+    freeLimitBytes: size(0, 1024 * GIB, {
+      default: 50 * MIB,
+      why: 'Below so much free space what has to be stored is refused, while consumers go on: a little must be left for their settlements.',
+    }),
+    freeLimitShare: fraction(0, 0.5, {
+      default: 0.05,
+      why: 'The same as a share of the file system of `data.dir`; whichever asks for more counts.',
+    }),
+  }),
+
   memory: section({
     highWatermark: fraction(0.05, 0.95, {
       default: 0.6,

@@ -3,9 +3,9 @@ import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { MqttAdapter } from '../../protocols/mqtt/index.ts';
 import { MQTT_CODEC } from '../../protocols/mqtt/publish-form.ts';
-import { WorkerPasswordVerifier } from '../auth/password-verifier.ts';
 import { STOMP_CODEC } from '../../protocols/stomp/codec-run.ts';
 import { StompAdapter } from '../../protocols/stomp/index.ts';
+import { WorkerPasswordVerifier } from '../auth/password-verifier.ts';
 import { UserDirectory } from '../auth/user-directory.ts';
 import type { Config } from '../config.ts';
 import { Broker } from '../core/broker.ts';
@@ -30,6 +30,7 @@ import { threadCrew } from '../storage/embedded/thread-crew.ts';
 import { MemoryStorage } from '../storage/memory/memory-storage.ts';
 import type { Storage } from '../storage/storage.ts';
 import { VERSION } from '../version.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { type RunningAdapter, Server } from './server.ts';
 import { SysTopics } from './sys-topics.ts';
 
@@ -101,7 +102,7 @@ export function compose(config: Config, logger: Logger): Composition {
     broker,
     storage,
     adapters,
-    periodic: [sysTopics],
+    periodic: [sysTopics, new DiskWatch(storage, resolve(config.data.dir), logger)],
     codecs,
     arena,
     turn,
@@ -122,6 +123,8 @@ function engine(config: Config, random: SystemRandom, logger: Logger): Storage {
     disk: new NodeDisk(),
     random,
     crew: threadCrew(),
+    freeBytesMin: config.disk.freeLimitBytes,
+    freeShareMin: config.disk.freeLimitShare,
     onDamage: (damage) =>
       logger.error({ ...damage }, 'damage in the log: what was there is lost, everything around it is served'),
   });

@@ -32,6 +32,10 @@ export interface Storage {
    * Free space is below the limit. What is appended all the same is still stored as long as the reserve lasts, so that settlements and state always go through.
    */
   readonly full: boolean;
+  /** Free space on the disk and what must be free, as far as the engine has a disk and has looked at it. */
+  readonly space?: { readonly freeBytes: number; readonly neededBytes: number } | null;
+  /** Looks at the disk again and tidies up what a resting engine does not need. The host calls it about once a second. */
+  checkSpace?(): void;
   /** Recovers. Codecs are needed to make runs out of what was stored; a record of an unknown codec is an error. */
   open(codecs: ReadonlyMap<number, Codec>, listener: StorageListener): Promise<RecoveryReport>;
   /** Ends an atomic unit: what was appended since the last call belongs together. Called at the end of every turn that may have appended something. */

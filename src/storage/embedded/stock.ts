@@ -30,6 +30,8 @@ const KEPT_AT_REST = 1;
 export class Stock implements SegmentSupply {
   full = false;
   freeBytes = -1;
+  /** What must be free. */
+  neededBytes = 0;
   private readonly crew: Crew;
   private readonly segments: Segments;
   private readonly random: Random;
@@ -215,7 +217,8 @@ export class Stock implements SegmentSupply {
   private onResult(result: KeeperResult): void {
     if (result.error !== null || result.totalBytes === 0) return;
     this.freeBytes = result.freeBytes;
-    const min = Math.max(this.limits.freeBytesMin, this.limits.freeShareMin * result.totalBytes);
+    const min = Math.max(this.limits.freeBytesMin, Math.ceil(this.limits.freeShareMin * result.totalBytes));
+    this.neededBytes = min;
     // Without its reserve the disk is as good as full.
     this.setFull(this.stalled.length > 0 || this.ballastLost || result.freeBytes < min);
     const room = result.freeBytes > min + 2 * this.ballastBytes;

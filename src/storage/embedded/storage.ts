@@ -103,6 +103,13 @@ export class EmbeddedStorage implements Storage, CommitLog {
     return this.stock?.full ?? false;
   }
 
+  get space(): { freeBytes: number; neededBytes: number } | null {
+    const { stock } = this;
+    return stock === null || stock.freeBytes < 0
+      ? null
+      : { freeBytes: stock.freeBytes, neededBytes: stock.neededBytes };
+  }
+
   get position(): number {
     return this.frames?.unit ?? 0;
   }

@@ -83,6 +83,8 @@ export class ThreadCrew implements Crew {
   private nextMemory = 1;
   private writer: Worker | null = null;
   private keeper: Worker | null = null;
+  /** By itself, that is by a fault. */
+  private writerEnded = false;
   private listener: CrewListener | null = null;
   private submitted = 0;
   private done = 0;
@@ -126,6 +128,9 @@ export class ThreadCrew implements Crew {
       this.jobs.delete(id);
       jobDone?.(result);
     });
+    this.writer.on('exit', () => {
+      this.writerEnded = true;
+    });
     for (const worker of [this.writer, this.keeper]) {
       worker.on('error', (error) => this.fail(error));
       worker.on('exit', () => {
@@ -159,7 +164,7 @@ export class ThreadCrew implements Crew {
     this.listener = null;
     this.jobs.clear();
     const { writer, keeper } = this;
-    if (writer !== null) {
+    if (writer !== null && !this.writerEnded) {
       const ended = new Promise((resolve) => writer.once('exit', resolve));
       Atomics.store(this.control, Control.State, WriterState.Stopping);
       this.signal();
