@@ -6,7 +6,7 @@ import { queueSpec } from '../../src/core/queue-spec.ts';
 import type { Session } from '../../src/core/session.ts';
 import { randomName } from '../../src/io/random.ts';
 import * as acknowledgements from './acknowledgements.ts';
-import { replyPrefix } from './addresses.ts';
+import { replyPrefix, topicToAddress } from './addresses.ts';
 import { ClientState } from './client-state.ts';
 import { type Connection, ConnectionState } from './connection.ts';
 import { isRetain } from './direct.ts';
@@ -123,6 +123,8 @@ function problemOf(connection: Connection, packet: Connect): readonly [number, s
   if (will !== null) {
     if (!validTopicName(will.topic, adapter.topicLimits))
       return [ReasonCode.TOPIC_NAME_INVALID, 'the will topic is not allowed'];
+    const problem = addressProblem(will.topic);
+    if (problem !== null) return [ReasonCode.TOPIC_NAME_INVALID, problem];
     // [MQTT-3.2.2-12] [MQTT-3.2.2-13]
     if (will.qos > options.maximumQos)
       return [ReasonCode.QOS_NOT_SUPPORTED, `will QoS ${will.qos}; mqtt.maximumQos is ${options.maximumQos}`];
@@ -154,6 +156,17 @@ function splitUsername(
   const colon = username.indexOf(':');
   const vhost = colon > 0 ? broker.vhosts.get(username.slice(0, colon)) : undefined;
   return vhost === undefined ? { vhost: preset, username } : { vhost, username: username.slice(colon + 1) };
+}
+
+/** Why nothing can be published to a topic; whether this client may is asked when it is. */
+function addressProblem(topic: string): string | null {
+  try {
+    topicToAddress(topic);
+    return null;
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error;
+    return error.code === 'access-refused' ? null : error.message;
+  }
 }
 
 /** The x-… user properties of CONNECT: what its session's queue is to be like. A text says what is wrong with them. */
@@ -222,7 +235,8 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
     link.onTakenOver();
   }
   // [MQTT-3.1.4-4], [3.1.1 MQTT-3.1.4-3]
-  if (session !== null && packet.clean) {
+  // One that was to last as long as its connection ends with it, also when that is taken over.
+  if (session !== null && (packet.clean || session.expiryMs === 0)) {
     // [MQTT-3.1.2-4], [3.1.1 MQTT-3.1.2-6]
     vhost.endSession(session);
     session = null;

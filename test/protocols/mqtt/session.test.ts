@@ -25,7 +25,9 @@ describe.each([
   test('a QoS 0 message goes to whoever subscribed, whatever their version', () => {
     const world = new World();
     const publisher = MqttClient.connected(world, 'p', { protocolVersion });
-    const subscribers = [V31, V311, V5].map((version) => MqttClient.connected(world, `s${version}`, { protocolVersion: version }));
+    const subscribers = [V31, V311, V5].map((version) =>
+      MqttClient.connected(world, `s${version}`, { protocolVersion: version }),
+    );
     for (const subscriber of subscribers) subscriber.subscribe('plant/+/temp');
     publisher.publish('plant/1/temp', '21.5');
     publisher.publish('plant/1/other', 'no');
@@ -39,7 +41,9 @@ describe.each([
     const subscriber = MqttClient.connected(world, 's', { protocolVersion });
     subscriber.subscribe('a/#', 1);
     for (let i = 0; i < 5; i++) publisher.publish('a/b', String(i), { qos: 1, packetId: i + 10 });
-    expect(publisher.receive().map((p) => (p.type === PacketType.PUBACK ? p.packetId : p))).toEqual([10, 11, 12, 13, 14]);
+    expect(publisher.receive().map((p) => (p.type === PacketType.PUBACK ? p.packetId : p))).toEqual([
+      10, 11, 12, 13, 14,
+    ]);
     const got = subscriber.messages();
     expect(got.map((m) => [m.packetId, m.qos, Buffer.from(m.payload).toString()])).toEqual([
       [1, 1, '0'],
@@ -136,7 +140,9 @@ describe.each([
     const first = MqttClient.connected(world, 'c', { protocolVersion });
     MqttClient.connected(world, 'c', { protocolVersion });
     expect(first.pipe.isClosed).toBe(true);
-    expect(first.receive()).toMatchObject(protocolVersion === V5 ? [{ type: PacketType.DISCONNECT, reasonCode: 0x8e }] : []);
+    expect(first.receive()).toMatchObject(
+      protocolVersion === V5 ? [{ type: PacketType.DISCONNECT, reasonCode: 0x8e }] : [],
+    );
     expect(world.mqttAdapter.connectionCount).toBe(1);
   });
 
@@ -199,6 +205,17 @@ describe('sessions', () => {
       { type: PacketType.PUBREL, packetId: 3 },
       { type: PacketType.PUBLISH, packetId: 4, dup: false, qos: 1 },
     ]);
+  });
+
+  test('a session that was to last as long as its connection is not there for whoever takes that over', () => {
+    const world = new World();
+    const first = MqttClient.connected(world, 'c', { protocolVersion: V311, clean: true });
+    first.subscribe('a', 1);
+    const second = new MqttClient(world, V311);
+    second.send(connect({ clientId: 'c', protocolVersion: V311, clean: false }));
+    expect(second.receive()).toMatchObject([{ type: PacketType.CONNACK, sessionPresent: false }]);
+    MqttClient.connected(world, 'p').publish('a', 'x', { qos: 1 });
+    expect(second.receive()).toEqual([]);
   });
 
   test('a session ends after its expiry, and its will at the end of its delay', async () => {
@@ -278,7 +295,9 @@ describe('queues', () => {
     expect(b!.messages()).toHaveLength(2);
     a!.hangUp();
     const moved = b!.messages();
-    expect(moved.map((m) => Buffer.from(m.payload).toString())).toEqual(first.map((m) => Buffer.from(m.payload).toString()));
+    expect(moved.map((m) => Buffer.from(m.payload).toString())).toEqual(
+      first.map((m) => Buffer.from(m.payload).toString()),
+    );
     for (const message of moved) expect(message.properties.userProperties).toEqual(['x-delivery-count', '1']);
   });
 
@@ -306,7 +325,11 @@ describe('properties of MQTT 5', () => {
     });
     MqttClient.connected(world, 'p').publish('a', 'x', { qos: 1, properties: sent });
     const [message] = subscriber.messages();
-    expect(message!.properties).toMatchObject({ ...sent, correlationData: expect.anything(), subscriptionIdentifiers: [42] });
+    expect(message!.properties).toMatchObject({
+      ...sent,
+      correlationData: expect.anything(),
+      subscriptionIdentifiers: [42],
+    });
     expect([...message!.properties.correlationData!]).toEqual([1, 2, 3]);
   });
 
@@ -326,7 +349,9 @@ describe('properties of MQTT 5', () => {
     const world = await new World().open();
     const resume = { clean: false, properties: properties({ sessionExpiryIntervalS: 1000 }) };
     MqttClient.connected(world, 's', resume).subscribe('a', 1);
-    world.mqttAdapter.connections.forEach((connection) => (connection.transport as unknown as { hangUp(): void }).hangUp());
+    world.mqttAdapter.connections.forEach((connection) =>
+      (connection.transport as unknown as { hangUp(): void }).hangUp(),
+    );
     const publisher = MqttClient.connected(world, 'p');
     publisher.publish('a', 'short', { qos: 1, properties: properties({ messageExpiryIntervalS: 5 }) });
     publisher.publish('a', 'long', { qos: 1, properties: properties({ messageExpiryIntervalS: 100 }) });
