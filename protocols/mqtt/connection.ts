@@ -36,7 +36,7 @@ import { disconnect, type Packet, properties } from './packet.ts';
 import { PACKET_NAMES, PacketType, ProtocolVersion, Sender } from './packet-type.ts';
 import { PUBLISH_BYTE, type WireVersion } from './publish-form.ts';
 import { PublishPath } from './publish-path.ts';
-import { ReasonCode } from './reason-codes.ts';
+import { ReasonCode, shortReason } from './reason-codes.ts';
 import type { RetainedReplay } from './retained-replay.ts';
 import { leaveQueues, onSubscribe, onUnsubscribe } from './subscriptions.ts';
 import type { TopicAliases } from './topic-aliases.ts';
@@ -460,9 +460,12 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     const { client } = this;
     if (client === null) return;
     for (const id of this.settles.splice(0)) {
+      // The client may have acknowledged an identifier that it has never been sent.
+      const state = client.window.stateOf(id);
+      if (state !== InflightState.AwaitPuback && state !== InflightState.AwaitPubrec) continue;
       const queue = client.window.queueOf(id)!;
       const tag = client.window.tagOf(id);
-      if (client.window.stateOf(id) === InflightState.AwaitPubrec) this.adapter.stored.removeSent(client.session, id);
+      if (state === InflightState.AwaitPubrec) this.adapter.stored.removeSent(client.session, id);
       client.window.remove(id);
       client.credit.available++;
       queue.settle(tag, Outcome.Accepted);
@@ -515,7 +518,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     if (this.state === ConnectionState.Closed) return;
     // [MQTT-3.14.0-1]
     if (this.version === ProtocolVersion.V5 && this.state === ConnectionState.Connected) {
-      this.send(disconnect(reasonCode, properties({ reasonString: why, serverReference })));
+      this.send(disconnect(reasonCode, properties({ reasonString: shortReason(why), serverReference })));
     }
     this.adapter.logger.info({ ...this.logFields(), reasonCode }, `connection closed: ${why}`);
     this.leave(true, null);
@@ -547,7 +550,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     if (this.state < ConnectionState.Connected) this.adapter.refuse(this, error.reason, error.message);
     else if (this.version === ProtocolVersion.V5 && this.state === ConnectionState.Connected) {
       // [MQTT-4.13.1-1], [3.1.1 MQTT-4.8.0-2], [3.1.1 MQTT-4.8.0-1] [MQTT-4.13.2-1]
-      this.send(disconnect(error.reason, properties({ reasonString: error.message })));
+      this.send(disconnect(error.reason, properties({ reasonString: shortReason(error.message) })));
     }
     this.leave(true, error);
   }

@@ -30,7 +30,7 @@ import { connack, properties } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
 import { MQTT_CODEC } from './publish-form.ts';
 import { Gathering } from './publish-path.ts';
-import { connackReturnCode, ReasonCode } from './reason-codes.ts';
+import { connackReturnCode, ReasonCode, shortReason } from './reason-codes.ts';
 import { Retries } from './retries.ts';
 import { StoredSessions } from './stored-sessions.ts';
 import { endDeliveries, shareQueue } from './subscriptions.ts';
@@ -171,7 +171,11 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     const { serverReference } = this.options;
     const elsewhere = reason === ReasonCode.USE_ANOTHER_SERVER || reason === ReasonCode.SERVER_MOVED;
     connection.send(
-      connack(reason, false, properties({ reasonString: why, serverReference: elsewhere ? serverReference : null })),
+      connack(
+        reason,
+        false,
+        properties({ reasonString: shortReason(why), serverReference: elsewhere ? serverReference : null }),
+      ),
     );
   }
 

@@ -202,3 +202,12 @@ export function reasonOfConnackReturnCode(returnCode: number): number {
 export function subackReturnCode(reason: number): number {
   return reason < FAILURE_MIN ? reason : 0x80;
 }
+
+/** More of a reason than a log line has room for helps nobody, and MQTT has none for more than 65,535 bytes. */
+const REASON_LENGTH_MAX = 500;
+
+/** A text of ours as a Reason String: names in it come from peers, and can be long. */
+export function shortReason(text: string): string {
+  const short = text.length <= REASON_LENGTH_MAX ? text : `${text.slice(0, REASON_LENGTH_MAX)}…`;
+  return short.replaceAll('\0', '');
+}

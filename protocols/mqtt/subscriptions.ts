@@ -87,7 +87,9 @@ function subscribe(
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
     const code =
-      error.code === 'invalid-argument' ? ReasonCode.TOPIC_FILTER_INVALID : acknowledgements.reasonOfBrokerError(error);
+      error.code === 'invalid-argument' || error.code === 'not-found'
+        ? ReasonCode.TOPIC_FILTER_INVALID
+        : acknowledgements.reasonOfBrokerError(error);
     return refuse(code, error.message);
   }
 }

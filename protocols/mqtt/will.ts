@@ -1,5 +1,5 @@
 // The will: a PUBLISH that the broker sends for a client that went without saying goodbye, at once or after its delay. It takes the same way as any other publish.
-import { BrokerError } from '../../src/core/errors.ts';
+import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import type { MqttAdapter } from './index.ts';
@@ -87,7 +87,7 @@ export function sendWill(adapter: MqttAdapter, vhost: Vhost, session: Session, w
     if (will.retain) adapter.retain(vhost, route, run, will.payload.length === 0);
   } catch (error) {
     // Its topic may name a queue that somebody else holds: nobody is there to be told but the operator.
-    if (!(error instanceof BrokerError)) throw error;
+    if (!(error instanceof BrokerError || error instanceof ProtocolError)) throw error;
     adapter.logger.warn({ clientId: session.clientId }, `will not published: ${error.message}`);
   }
 }

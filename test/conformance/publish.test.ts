@@ -14,6 +14,7 @@ import {
   will,
 } from '../../protocols/mqtt/packet.ts';
 import { PacketType, ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
+import { queueSpec } from '../../src/core/queue-spec.ts';
 import { wire } from '../protocols/mqtt/wire.ts';
 import { MqttClient } from '../support/mqtt-client.ts';
 import { World } from '../support/world.ts';
@@ -877,5 +878,42 @@ describe('flow control', () => {
     }
     expect(client.receive()).toHaveLength(300);
     expect(client.pipe.isClosed).toBe(false);
+  });
+});
+
+describe('what only a fuzzer thinks of', () => {
+  test('a PUBACK for a message that turned out too large to be sent settles nothing twice', () => {
+    const world = new World();
+    const client = MqttClient.connected(world, 'c', { properties: properties({ maximumPacketSize: 40 }) });
+    client.subscribe('a', 1);
+    const publisher = MqttClient.connected(world, 'p');
+    publisher.publish('a', 'x'.repeat(100), { qos: 1 });
+    // Still in the turn in which the message was dropped.
+    client.send(puback(1));
+    expect(client.receive()).toEqual([]);
+    for (let i = 0; i < 3; i++) publisher.publish('a', 'y', { qos: 1 });
+    expect(client.messages()).toHaveLength(3);
+  });
+
+  test('a will topic that is no address is refused at CONNECT', () => {
+    const client = new MqttClient(new World());
+    client.send(connect({ clientId: 'c', will: will('$amq/nothing', {}) }));
+    expect(client.receive()).toMatchObject([{ type: PacketType.CONNACK, reasonCode: 0x90 }]);
+  });
+
+  test('a queue that is not there is a filter that is not accepted', () => {
+    const client = MqttClient.connected(new World(), 'c');
+    expect(client.subscribe('$amq/queue/none', 1)).toMatchObject([{ reasonCodes: [0x8f] }]);
+  });
+
+  test('a reason with a long name in it is cut', () => {
+    const world = new World();
+    const vhost = world.broker.vhosts.get('/')!;
+    const spec = queueSpec('q'.repeat(60_000), { durable: false, autoDelete: false, exclusive: true }, new Map());
+    vhost.declareQueue(spec, {});
+    const client = MqttClient.connected(world, 'c');
+    expect(client.subscribe(`$queue/${spec.name}`, 1)).toMatchObject([{ reasonCodes: [0x83] }]);
+    client.publish(`$queue/${spec.name}`, 'x', { qos: 1 });
+    expect(client.receive()).toHaveLength(1);
   });
 });
