@@ -21,6 +21,7 @@ import { answered, completePlan } from './lib/load/plan.ts';
 import { resultsPath } from './lib/paths.ts';
 import { resultsMarkdown } from './lib/results.ts';
 import { type Run, runScenarios } from './lib/runner.ts';
+import { keepingSections, readResults } from './lib/section.ts';
 import { figuresTable, ratioTable, summarize } from './lib/summary.ts';
 import { asText, milliseconds, rate } from './lib/table.ts';
 import type { Scenario } from './macro/scenario.ts';
@@ -93,7 +94,8 @@ async function runMacro(args: string[]): Promise<number> {
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(runs, null, 1)}\n`);
   if (values.write) {
     const command = ['npm run bench --', ...args.map(shellWord)].join(' ');
-    writeFileSync(resultsPath, resultsMarkdown({ rows, scenarios, brokers, ...options, command, date: began }));
+    const results = resultsMarkdown({ rows, scenarios, brokers, ...options, command, date: began });
+    writeFileSync(resultsPath, keepingSections(results, readResults()));
     process.stdout.write(`\nwritten to ${resultsPath}\n`);
   }
   return runs.some((run) => isWrong(run, scenarios)) ? 1 : 0;

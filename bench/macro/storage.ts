@@ -1,214 +1,23 @@
 // What the store alone can do: no sockets, no protocol, one process in a closed loop. Every figure stands beside what the same disk does in the same run with nothing but
 // 4 KB synced sequential writes (R), because absolute figures are those of the machine.
 //
-//   node dist/bench/macro/storage.js [DIRECTORY] [WORKLOAD…]     DIRECTORY is made, used and removed; without workloads all of them run
+//   npm run bench -- storage [WORKLOAD…]     without workloads all of them run
+//     --directory DIR                        on which disk; made, used and removed
+//     --write                                the table into bench/RESULTS.md
 import { fork } from 'node:child_process';
-import {
-  closeSync,
-  constants,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AS_PUBLISHED } from '../../src/core/delivery.ts';
-import type { Message } from '../../src/core/message.ts';
-import { type Codec, Run } from '../../src/core/run.ts';
-import { NodeDisk } from '../../src/io/disk.ts';
-import { SystemRandom } from '../../src/io/random.ts';
-import { Durability, LogTargets, type QueueLog } from '../../src/storage/commit-log.ts';
-import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
-import { threadCrew } from '../../src/storage/embedded/thread-crew.ts';
-
-const CODEC: Codec = {
-  id: 1,
-  name: 'bench',
-  message(): Message {
-    throw new Error('nobody asks for messages here');
-  },
-};
-const CODECS = new Map([[CODEC.id, CODEC]]);
-const SECONDS = 3;
-
-interface Figures {
-  readonly [name: string]: number | string;
-}
-
-/** CPU time of the main thread in microseconds. */
-function mainThreadMicros(): number {
-  return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0]) / 1000;
-}
-
-function runOf(count: number, bytes: number): Run {
-  const run = new Run(CODEC);
-  run.bytes = new Uint8Array(count * bytes).fill(120);
-  run.end = run.bytes.length;
-  run.count = count;
-  run.guarantee = 1;
-  run.frameBytesMax = bytes;
-  run.receivedAtMs = Date.now();
-  if (count > 1) run.offsets = Uint32Array.from({ length: count + 1 }, (_, i) => i * bytes);
-  return run;
-}
-
-class Bench {
-  readonly directory: string;
-  storage!: EmbeddedStorage;
-  queues: QueueLog[] = [];
-  onDurable: (position: number) => void = () => undefined;
-
-  constructor(directory: string) {
-    this.directory = directory;
-  }
-
-  async open(): Promise<number> {
-    const began = performance.now();
-    this.storage = new EmbeddedStorage({
-      directory: this.directory,
-      disk: new NodeDisk(),
-      random: new SystemRandom(),
-      crew: threadCrew(),
-    });
-    await this.storage.open(CODECS, {
-      onDurable: (position) => this.onDurable(position),
-      onFailed: (error) => {
-        throw error;
-      },
-      onFull: (full) => console.log(full ? 'the disk is full' : 'the disk has room again'),
-    });
-    return performance.now() - began;
-  }
-
-  openQueues(count: number): void {
-    this.queues = Array.from({ length: count }, (_, i) => this.storage.log.openQueue(`q${i}`, Durability.Fsync));
-  }
-
-  targets(from: number, count: number): LogTargets {
-    const queues = this.queues.slice(from, from + count);
-    return new LogTargets(
-      queues,
-      queues.map(() => AS_PUBLISHED),
-    );
-  }
-
-  async close(): Promise<void> {
-    await this.storage.close();
-    this.queues = [];
-  }
-
-  /** publishers × window messages are always on their way; a confirmed one is followed by the next. Settles each message when it is confirmed, if asked to. */
-  async closedLoop(
-    outstanding: number,
-    run: Run,
-    targets: readonly LogTargets[],
-    settle: boolean,
-    seconds = SECONDS,
-  ): Promise<Figures> {
-    const { storage } = this;
-    const { log } = storage;
-    const perAppend = run.count;
-    const slots = Math.max(1, Math.ceil(outstanding / perAppend));
-    const positions = new Float64Array(slots);
-    const times = new Float64Array(slots);
-    let head = 0;
-    let inFlight = 0;
-    let appended = 0;
-    let confirmed = 0;
-    let stopping = false;
-    const latencies: number[] = [];
-    const settled = new Float64Array(this.queues.length).map((_, i) => this.queues[i]!.firstSequence);
-    const fill = (): void => {
-      const now = performance.now();
-      while (inFlight < slots) {
-        const slot = (head + inFlight) % slots;
-        positions[slot] = log.append(run, targets[appended++ % targets.length]!);
-        times[slot] = now;
-        inFlight++;
-      }
-      storage.endUnit();
-    };
-    const startBytes = storage.figures.logBytes;
-    const cpu = mainThreadMicros();
-    const all = process.cpuUsage();
-    const began = performance.now();
-    await new Promise<void>((resolve) => {
-      this.onDurable = (position) => {
-        const now = performance.now();
-        let count = 0;
-        while (inFlight > 0 && positions[head]! <= position) {
-          if (confirmed % 16 === 0) latencies.push(now - times[head]!);
-          if (settle) {
-            const queue = confirmed % targets.length;
-            this.queues[queue]!.settle(settled[queue]!, perAppend);
-            settled[queue] = settled[queue]! + perAppend;
-          }
-          head = (head + 1) % slots;
-          inFlight--;
-          confirmed++;
-          count++;
-        }
-        if (now - began > seconds * 1000) stopping = true;
-        if (stopping) {
-          if (settle) storage.endUnit();
-          if (inFlight === 0) resolve();
-        } else if (count > 0) setImmediate(fill);
-      };
-      fill();
-    });
-    const elapsed = (performance.now() - began) / 1000;
-    const messages = confirmed * perAppend;
-    const total = process.cpuUsage(all);
-    latencies.sort((a, b) => a - b);
-    return {
-      'confirms/s': Math.round(messages / elapsed),
-      'main us/message': round((mainThreadMicros() - cpu) / messages),
-      'all us/message': round((total.user + total.system) / messages),
-      'p50 ms': round(latencies[Math.floor(latencies.length * 0.5)] ?? 0),
-      'p99 ms': round(latencies[Math.floor(latencies.length * 0.99)] ?? 0),
-      'disk bytes/message': round((storage.figures.logBytes - startBytes) / messages),
-    };
-  }
-}
-
-function round(value: number): number {
-  return Number(value.toPrecision(3));
-}
-
-/** 4 KB synced sequential writes on a zero-filled file: rate and tail of the disk itself. */
-function rawRate(directory: string): { rate: number; p50: number; p99: number } {
-  const path = join(directory, 'raw');
-  const size = 16 * 1024 * 1024;
-  const zeros = new Uint8Array(size);
-  const made = openSync(path, 'w');
-  writeSync(made, zeros);
-  closeSync(made);
-  const { Memory } = (
-    globalThis as unknown as {
-      WebAssembly: {
-        Memory: new (o: { initial: number; maximum: number; shared: boolean }) => { buffer: SharedArrayBuffer };
-      };
-    }
-  ).WebAssembly;
-  const block = new Uint8Array(new Memory({ initial: 1, maximum: 1, shared: true }).buffer).subarray(0, 4096);
-  const file = openSync(path, constants.O_RDWR | constants.O_DIRECT | constants.O_DSYNC);
-  const times: number[] = [];
-  const began = performance.now();
-  for (let i = 0; performance.now() - began < 1500; i++) {
-    const start = performance.now();
-    writeSync(file, block, 0, 4096, (i * 4096) % size);
-    times.push(performance.now() - start);
-  }
-  const rate = (times.length / (performance.now() - began)) * 1000;
-  closeSync(file);
-  rmSync(path);
-  times.sort((a, b) => a - b);
-  return { rate, p50: times[times.length >>> 1]!, p99: times[Math.floor(times.length * 0.99)]! };
-}
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { SEGMENT_BYTES } from '../../src/storage/embedded/storage.ts';
+import { describeMachine } from '../lib/machine.ts';
+import { resultsPath } from '../lib/paths.ts';
+import { writeSection } from '../lib/section.ts';
+import { Bench, type Figures, type Raw, rawRate, round, runOf } from '../lib/store-bench.ts';
+import { asMarkdown, asText } from '../lib/table.ts';
 
 function directoryBytes(directory: string): number {
   return readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
@@ -271,7 +80,7 @@ async function fillBacklog(bench: Bench, queueCount: number, messages: number): 
 
 /** fillBacklog in a process of its own, which is killed when all is confirmed. */
 function fillAndKill(directory: string, queueCount: number, messages: number): Promise<Figures> {
-  const child = fork(process.argv[1]!, ['--fill', directory, String(queueCount), String(messages)]);
+  const child = fork(fileURLToPath(import.meta.url), ['--fill', directory, String(queueCount), String(messages)]);
   return new Promise((resolve, reject) => {
     let figures: Figures | null = null;
     child.on('message', (message) => {
@@ -350,36 +159,220 @@ function backlog(queueCount: number, messages: number): Workload {
 
 const waiting: (() => void)[] = [];
 
-const WORKLOADS: { readonly [name: string]: Workload } = {
-  '1x1': loop(1, 1, 100),
-  '1x100': loop(1, 100, 100),
-  '50x1': loop(50, 50, 100),
-  '1000x100': loop(1000, 100_000, 100),
-  '1000x100 runs of 20': loop(1000, 100_000, 100, 20),
-  '1KB 1000x10': loop(1000, 10_000, 1024),
-  'fan-out x1000': fanOut(1000, 200),
-  'backlog 10 queues': backlog(10, 10_000_000),
-  'backlog 5000 queues': backlog(5000, 10_000_000),
+const BACKLOG_TARGET = 'index 8 bytes, RSS 250 MB, restarts 2 s and 0.5 s, 500,000/s, disk 4 segments';
+
+function backlogReached(figures: Figures): number {
+  return Math.min(
+    8 / Number(figures['index bytes/message']),
+    250 / Number(figures['rss while draining MB']),
+    2000 / Number(figures['killed restart ms']),
+    500 / Number(figures['clean restart ms']),
+    Number(figures['drained/s']) / 500_000,
+    (4 * SEGMENT_BYTES) / (Number(figures['disk after drain MB']) * 1e6),
+  );
+}
+
+/** What a durable session that has nothing to do costs: one queue each, each once used. */
+function idleSessions(count: number): Workload {
+  return async (bench) => {
+    await bench.open();
+    const collect = (): number => {
+      (globalThis as unknown as { gc?: () => void }).gc?.();
+      const { heapUsed, external, arrayBuffers } = process.memoryUsage();
+      return heapUsed + Math.max(external, arrayBuffers);
+    };
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as () => void;
+    (globalThis as unknown as { gc: () => void }).gc = gc;
+    bench.openQueues(100);
+    const before = collect();
+    bench.openQueues(count);
+    const run = runOf(1, 100);
+    for (let i = 100; i < count; i++) {
+      bench.storage.append(run, bench.targets(i, 1));
+      bench.queues[i]!.settle(1, 1);
+      if (i % 1000 === 0) {
+        bench.storage.endUnit();
+        await bench.written();
+      }
+    }
+    bench.storage.endUnit();
+    await bench.written();
+    bench.queues = [];
+    for (let i = 0; i < 4; i++) {
+      bench.storage.checkSpace();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    const after = collect();
+    await bench.close();
+    return { sessions: count, 'bytes/session': Math.round((after - before) / (count - 100)) };
+  };
+}
+
+/** All but every hundredth message is settled: what the disk holds when everything has calmed down. */
+function survivors(queueCount: number, messages: number): Workload {
+  return async (bench) => {
+    await bench.open();
+    bench.openQueues(queueCount);
+    const targets = Array.from({ length: queueCount }, (_, i) => bench.targets(i, 1));
+    const run = runOf(1, 1000);
+    for (let i = 0; i < messages; i++) {
+      bench.storage.append(run, targets[i % queueCount]!);
+      if (i % 5000 === 4999) {
+        bench.storage.endUnit();
+        await bench.written();
+      }
+    }
+    await bench.written();
+    const full = directoryBytes(bench.directory);
+    for (const queue of bench.queues) {
+      for (let from = queue.firstSequence; from < queue.nextSequence; from += 100) {
+        queue.settle(from, Math.min(99, queue.nextSequence - from));
+        if (from % 10_000 === 1) {
+          bench.storage.endUnit();
+          await bench.written();
+        }
+      }
+    }
+    bench.storage.endUnit();
+    await bench.written();
+    const began = performance.now();
+    let disk = full;
+    for (let calm = 0; calm < 8 && performance.now() - began < 30_000; ) {
+      bench.storage.checkSpace();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const now = directoryBytes(bench.directory);
+      calm = now === disk ? calm + 1 : 0;
+      disk = now;
+    }
+    const live = bench.queues.reduce((sum, queue) => sum + queue.count, 0);
+    await bench.close();
+    return {
+      'live MB': round((live * 1000) / 1e6),
+      'disk full MB': Math.round(full / 1e6),
+      'disk afterwards MB': Math.round(disk / 1e6),
+    };
+  };
+}
+
+interface Measured {
+  readonly workload: Workload;
+  /** What it shall reach, and how far it is from that: 1 and more is reached. */
+  readonly target: string;
+  reached(figures: Figures, raw: Raw): number;
+}
+
+const WORKLOADS: { readonly [name: string]: Measured } = {
+  '1x1': {
+    workload: loop(1, 1, 100),
+    target: '0.6 R',
+    reached: (figures, raw) => Number(figures['confirms/s']) / (0.6 * raw.rate),
+  },
+  '1x100': {
+    workload: loop(1, 100, 100),
+    target: '',
+    reached: () => 1,
+  },
+  '50x1': {
+    workload: loop(50, 50, 100),
+    target: '20 R; p99 5 times raw',
+    reached: (figures, raw) =>
+      Math.min(Number(figures['confirms/s']) / (20 * raw.rate), (5 * raw.p99) / Number(figures['p99 ms'])),
+  },
+  '1000x100': {
+    workload: loop(1000, 100_000, 100),
+    target: '1 M/s at 0.6 µs',
+    reached: (figures) => Math.min(Number(figures['confirms/s']) / 1e6, 0.6 / Number(figures['main us/message'])),
+  },
+  '1000x100 runs of 20': {
+    workload: loop(1000, 100_000, 100, 20),
+    target: '1 M/s at 0.6 µs',
+    reached: (figures) => Math.min(Number(figures['confirms/s']) / 1e6, 0.6 / Number(figures['main us/message'])),
+  },
+  '1KB 1000x10': {
+    workload: loop(1000, 10_000, 1024),
+    target: '0.4 of the synced bandwidth',
+    reached: (figures, raw) => (Number(figures['confirms/s']) * 1024) / (0.4 * raw.bytesPerSecond),
+  },
+  'fan-out x1000': {
+    workload: fanOut(1000, 200),
+    target: '5 M references/s',
+    reached: (figures) => Number(figures['references/s']) / 5e6,
+  },
+  'idle sessions': {
+    workload: idleSessions(100_000),
+    target: '400 bytes each',
+    reached: (figures) => 400 / Number(figures['bytes/session']),
+  },
+  'backlog 10 queues': { workload: backlog(10, 10_000_000), target: BACKLOG_TARGET, reached: backlogReached },
+  'backlog 5000 queues': { workload: backlog(5000, 10_000_000), target: BACKLOG_TARGET, reached: backlogReached },
+  'survivors 1 %': {
+    workload: survivors(10, 2_000_000),
+    target: '2 × live bytes + 4 segments',
+    reached: (figures) =>
+      (2 * Number(figures['live MB']) * 1e6 + 4 * SEGMENT_BYTES) / (Number(figures['disk afterwards MB']) * 1e6),
+  },
 };
+
+/** `npm run bench -- storage [WORKLOAD…] [--directory DIR] [--write]` */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { directory: { type: 'string' }, write: { type: 'boolean', default: false } },
+  });
+  const unknown = positionals.find((name) => !Object.hasOwn(WORKLOADS, name));
+  if (unknown !== undefined) throw new TypeError(`${unknown} is none of ${Object.keys(WORKLOADS).join(', ')}`);
+  const directory = values.directory ?? join(tmpdir(), `sluice-bench-storage-${process.pid}`);
+  mkdirSync(directory, { recursive: true });
+  const raw = rawRate(directory);
+  process.stdout.write(`${rawLine(raw)}\n\n`);
+  const rows: string[][] = [];
+  for (const [name, { workload, target, reached }] of Object.entries(WORKLOADS)) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    const figures = await workload(new Bench(join(directory, 'data')));
+    const share = reached(figures, raw);
+    const text = Object.entries(figures).map(([figure, value]) => `${figure} ${value}`);
+    if ('confirms/s' in figures) text.push(`× R ${round(Number(figures['confirms/s']) / raw.rate)}`);
+    if ('p99 ms' in figures) text.push(`p99 × raw ${round(Number(figures['p99 ms']) / raw.p99)}`);
+    const verdict = target === '' ? '' : `${share >= 1 ? 'yes' : 'no'} (${round(share)})`;
+    rows.push([name, target, verdict, text.join(', ')]);
+    process.stdout.write(`${name}: ${text.join(', ')}${target === '' ? '' : `; target ${target}: ${verdict}`}\n`);
+    rmSync(join(directory, 'data'), { recursive: true });
+  }
+  rmSync(directory, { recursive: true });
+  const table = { columns: ['workload', 'target', 'reached', 'figures'], rows, wordColumns: [0, 1, 2, 3] };
+  process.stdout.write(
+    `\n${asText({ ...table, columns: table.columns.slice(0, 3), rows: rows.map((row) => row.slice(0, 3)) })}\n`,
+  );
+  if (values.write) {
+    writeSection('storage', section(raw, asMarkdown(table), ['npm run bench -- storage', ...args].join(' ')));
+    process.stdout.write(`\nwritten to ${resultsPath}\n`);
+  }
+  return 0;
+}
+
+function rawLine({ rate, p50, p99, bytesPerSecond }: Raw): string {
+  return `raw disk: R = ${Math.round(rate)} synced 4 KB writes/s, p50 ${p50.toFixed(3)} ms, p99 ${p99.toFixed(3)} ms; ${Math.round(bytesPerSecond / 1e6)} MB/s in synced writes of 256 KB`;
+}
+
+function section(raw: Raw, table: string, command: string): string {
+  const machine = describeMachine();
+  return `## The store alone
+
+Measured on ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC on ${machine.cpuModel}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}, with
+
+    ${command}
+
+No sockets, no protocol: one process appends, settles what is confirmed, and waits for the disk. The same run measures the disk by itself: ${rawLine(raw)}.
+*reached* is the figure over its target; 1 and more is reached.
+
+${table}
+`;
+}
 
 if (process.argv[2] === '--fill') {
   const figures = await fillBacklog(new Bench(process.argv[3]!), Number(process.argv[4]), Number(process.argv[5]));
   process.send?.(figures);
   await new Promise(() => setInterval(() => undefined, 1000));
 }
-
-const directory = process.argv[2] ?? join(tmpdir(), `sluice-bench-storage-${process.pid}`);
-const chosen = process.argv.slice(3);
-mkdirSync(directory, { recursive: true });
-const raw = rawRate(directory);
-console.log(
-  `raw: ${Math.round(raw.rate)} synced 4 KB writes/s, p50 ${raw.p50.toFixed(3)} ms, p99 ${raw.p99.toFixed(3)} ms`,
-);
-for (const [name, workload] of Object.entries(WORKLOADS)) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue;
-  const figures = await workload(new Bench(join(directory, 'data')));
-  const ratio = 'confirms/s' in figures ? { 'x R': round(Number(figures['confirms/s']) / raw.rate) } : {};
-  console.log(name, { ...figures, ...ratio });
-  rmSync(join(directory, 'data'), { recursive: true });
-}
-rmSync(directory, { recursive: true });

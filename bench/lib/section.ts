@@ -1,0 +1,32 @@
+// Parts of bench/RESULTS.md that benchmarks of their own write: each stands between two marks, and whoever writes the rest of the file leaves it where it is.
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { resultsPath } from './paths.ts';
+
+const begin = (name: string): string => `<!-- ${name}: begin -->`;
+const end = (name: string): string => `<!-- ${name}: end -->`;
+
+/** `text` with the section `name` put in place of the one it has, or behind everything. */
+export function withSection(text: string, name: string, section: string): string {
+  const marked = `${begin(name)}\n${section.trim()}\n${end(name)}\n`;
+  const from = text.indexOf(begin(name));
+  const to = text.indexOf(end(name));
+  if (from < 0 || to < from) return `${text.trimEnd()}\n\n${marked}`;
+  return `${text.slice(0, from)}${marked}${text.slice(to + end(name).length + 1)}`;
+}
+
+/** `text` with all sections that `before` has. */
+export function keepingSections(text: string, before: string): string {
+  let kept = text;
+  for (const [, name, section] of before.matchAll(/<!-- ([\w-]+): begin -->\n([\s\S]*?)<!-- \1: end -->/g))
+    kept = withSection(kept, name!, section!);
+  return kept;
+}
+
+export function readResults(): string {
+  return existsSync(resultsPath) ? readFileSync(resultsPath, 'utf8') : '';
+}
+
+export function writeSection(name: string, section: string): void {
+  writeFileSync(resultsPath, withSection(readResults() || '# Benchmark results\n', name, section));
+}
