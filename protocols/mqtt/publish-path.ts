@@ -57,7 +57,7 @@ export class PublishPath {
       start !== run.end ||
       first !== gathering.first ||
       route.set !== gathering.set ||
-      route.set === null ||
+      route.oneByOne ||
       count === RUN_COUNT_MAX ||
       bytes !== run.bytes
     ) {

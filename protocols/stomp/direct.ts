@@ -34,6 +34,7 @@ export class StompTopicSubscriber implements Destination {
   readonly id = nextDestinationId();
   routeStamp = 0;
   routeIndex = 0;
+  readonly mayRefuse = false;
   private readonly target: StompTarget;
   private readonly vhostName: string;
   private readonly principal: Principal;

@@ -139,8 +139,8 @@ export class PublishPath {
       gathering.receiptCount++;
     }
     gathering.count = count + 1;
-    // A route that depends on more than its key is found message by message.
-    if (route.set === null) this.flush();
+    // Each may go elsewhere, or be refused.
+    if (route.oneByOne) this.flush();
   }
 
   private begin(route: StompRoute, source: Uint8Array): void {

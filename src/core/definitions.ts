@@ -2,8 +2,8 @@
 import type { Binding, SubscriptionOptions } from './binding.ts';
 import type { ExchangeSpec } from './exchange.ts';
 import { Exchange } from './exchange-node.ts';
-import { type QueueSpec, queueSpec } from './queue-spec.ts';
 import { Queue } from './queue.ts';
+import { type QueueSpec, queueSpec } from './queue-spec.ts';
 import type { Session } from './session.ts';
 
 const encoder = new TextEncoder();
@@ -80,7 +80,8 @@ export function decodeBinding(bytes: Uint8Array): StoredBinding {
 
 function storedBinding(binding: Binding): StoredBinding {
   const { destination } = binding;
-  const name = destination instanceof Queue ? destination.name : destination instanceof Exchange ? destination.spec.name : '';
+  const name =
+    destination instanceof Queue ? destination.name : destination instanceof Exchange ? destination.spec.name : '';
   return {
     source: binding.source,
     kind: destination instanceof Queue ? 'queue' : 'exchange',
@@ -93,7 +94,13 @@ function storedBinding(binding: Binding): StoredBinding {
 export function encodeSession(session: Session): Uint8Array {
   const subscriptions: StoredSubscription[] = [];
   for (const { filter, options, binding, queue } of session.subscriptions.values()) {
-    subscriptions.push({ filter, options, exchange: binding?.source ?? null, pattern: binding?.key ?? '', queue: queue?.name ?? '' });
+    subscriptions.push({
+      filter,
+      options,
+      exchange: binding?.source ?? null,
+      pattern: binding?.key ?? '',
+      queue: queue?.name ?? '',
+    });
   }
   const stored: StoredSession = {
     principal: session.principal.name,

@@ -1,11 +1,12 @@
 // From a route to deliveries. A Destination is what a binding may point at. When the core resolves a route it asks every destination once to add itself to
 // a DeliveryPlan; from then on a publish is two plain loops over the plan: direct targets grouped by delivery class, and queues.
+
+import { LogTargets, type QueueLog } from '../storage/commit-log.ts';
 import type { Address } from './address.ts';
 import type { Binding } from './binding.ts';
 import type { Guarantee } from './guarantee.ts';
 import type { Queue } from './queue.ts';
 import type { Run } from './run.ts';
-import { LogTargets, type QueueLog } from '../storage/commit-log.ts';
 
 export interface Destination {
   /** Unique in the process; what interned destination sets are made of. */
@@ -13,6 +14,8 @@ export interface Destination {
   /** Scratch of RouteResult: the mark of the last routing that reached this destination, and its place in the result. */
   routeStamp: number;
   routeIndex: number;
+  /** It may have no room for a message and refuse it: then its publisher has to send one at a time. */
+  readonly mayRefuse: boolean;
   /**
    * Adds this destination to the plan for messages of this guarantee. `bindings` are those by which it was reached (several when filters overlap).
    */

@@ -9,11 +9,14 @@ export class DestinationSet {
   private readonly bindings: readonly (readonly Binding[])[];
   private readonly plans: (DeliveryPlan | null)[] = [null, null, null];
   private readonly excludesOwn: boolean;
+  /** Some destination may refuse a message. */
+  readonly mayRefuse: boolean;
 
   constructor(destinations: readonly Destination[], bindings: readonly (readonly Binding[])[]) {
     this.destinations = destinations;
     this.bindings = bindings;
     this.excludesOwn = bindings.some((reached) => reached.some(isNoLocal));
+    this.mayRefuse = destinations.some((destination) => destination.mayRefuse);
   }
 
   get empty(): boolean {
@@ -27,7 +30,12 @@ export class DestinationSet {
       // Rare, so it is made anew each time instead of being kept per publisher.
       if (at >= 0 && this.bindings[at]!.some(isNoLocal)) return this.makePlan(guarantee, at);
     }
-    return (this.plans[guarantee] ??= this.makePlan(guarantee, -1));
+    let plan = this.plans[guarantee]!;
+    if (plan === null) {
+      plan = this.makePlan(guarantee, -1);
+      this.plans[guarantee] = plan;
+    }
+    return plan;
   }
 
   /** own: the place of the publisher's own destination, -1 when it does not matter. */

@@ -37,11 +37,15 @@ export class Exchange implements Destination {
   readonly incoming = new Set<Binding>();
   routeStamp = 0;
   routeIndex = 0;
+  readonly mayRefuse = false;
 
   constructor(spec: ExchangeSpec) {
     const router = createRouter(spec.type);
     if (router === null) {
-      throw new BrokerError('invalid-argument', `exchange type '${spec.type}' is not known; ${EXCHANGE_TYPES.join(', ')}`);
+      throw new BrokerError(
+        'invalid-argument',
+        `exchange type '${spec.type}' is not known; ${EXCHANGE_TYPES.join(', ')}`,
+      );
     }
     this.spec = spec;
     this.router = router;
@@ -58,7 +62,8 @@ export class Exchange implements Destination {
   /** The binding that says exactly this, or null. */
   find(destination: Destination, key: string, args: ReadonlyMap<string, string>): Binding | null {
     for (const binding of this.bindings) {
-      if (binding.destination === destination && binding.key === key && sameArguments(binding.args, args)) return binding;
+      if (binding.destination === destination && binding.key === key && sameArguments(binding.args, args))
+        return binding;
     }
     return null;
   }

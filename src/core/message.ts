@@ -50,6 +50,11 @@ export class Message {
 }
 
 /** A message with only what is given; the rest is empty. */
-export function simpleMessage(address: Address, payload: Uint8Array, guarantee: Guarantee, receivedAtMs: number): Message {
+export function simpleMessage(
+  address: Address,
+  payload: Uint8Array,
+  guarantee: Guarantee,
+  receivedAtMs: number,
+): Message {
   return new Message(address, payload, NO_PROPERTIES, NO_HEADERS, guarantee, false, 0, receivedAtMs, 0, null);
 }

@@ -39,7 +39,10 @@ export function queueSpec(
   }
   const type = args.get('x-queue-type');
   if (type !== undefined && type !== 'classic') {
-    throw new BrokerError('invalid-argument', `x-queue-type: '${type}' is not allowed; classic is the one type there is`);
+    throw new BrokerError(
+      'invalid-argument',
+      `x-queue-type: '${type}' is not allowed; classic is the one type there is`,
+    );
   }
   return Object.freeze({
     name,
@@ -62,7 +65,10 @@ function whole(args: ReadonlyMap<string, string>, name: string, min: number, max
   if (text === undefined) return null;
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max)) {
-    throw new BrokerError('invalid-argument', `${name}: '${text}' is not allowed; a whole number from ${min} to ${max}`);
+    throw new BrokerError(
+      'invalid-argument',
+      `${name}: '${text}' is not allowed; a whole number from ${min} to ${max}`,
+    );
   }
   return value;
 }

@@ -76,6 +76,7 @@ export class Queue implements Destination, BacklogOwner {
   readonly durable: boolean;
   routeStamp = 0;
   routeIndex = 0;
+  readonly mayRefuse: boolean;
   deleted = false;
   /** For exclusive queues: whose. */
   holder: object | null = null;
@@ -101,6 +102,7 @@ export class Queue implements Destination, BacklogOwner {
     this.spec = spec;
     this.log = log;
     this.durable = log !== null;
+    this.mayRefuse = spec.overflow === Overflow.RejectPublish;
     this.owner = owner;
     this.levels = spec.priorityMax + 1;
     for (let i = 0; i < this.levels; i++) this.rings.push(new MessageRing());

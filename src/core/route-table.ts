@@ -29,6 +29,8 @@ export class Route {
   generation: number;
   /** Where it leads; null when that depends on more than the key, or when not allowed. */
   set: DestinationSet | null;
+  /** Its messages have to be published one by one: each may go elsewhere, or be refused. */
+  oneByOne: boolean;
   allowed: boolean;
   /** Why not, for people. */
   refusal: string | null;
@@ -42,6 +44,7 @@ export class Route {
     this.text.set(bytes.subarray(start, end));
     this.generation = -1;
     this.set = null;
+    this.oneByOne = true;
     this.allowed = false;
     this.refusal = null;
   }

@@ -26,7 +26,8 @@ export function decodeRun(record: Uint8Array, codecs: ReadonlyMap<number, Codec>
   assert(record.length >= HEADER_BYTES, 'A stored run has its header.');
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
   const codec = codecs.get(view.getUint32(0));
-  if (codec === undefined) throw new Error(`A stored message is of codec ${view.getUint32(0)}, which this version does not have`);
+  if (codec === undefined)
+    throw new Error(`A stored message is of codec ${view.getUint32(0)}, which this version does not have`);
   const run = new Run(codec);
   run.variant = view.getUint8(4);
   run.guarantee = view.getUint8(5) as Guarantee;

@@ -9,8 +9,8 @@
 // The core never looks inside a frame; the codec that made the run does. A run that a session fills for every chunk (the hot path) is *borrowed*: its bytes
 // and offsets are valid during the publish call only. Whoever keeps it calls own(), which copies once and is shared by all keepers.
 import type { BrokerErrorCode } from './errors.ts';
-import type { Message } from './message.ts';
 import type { Guarantee } from './guarantee.ts';
+import type { Message } from './message.ts';
 import type { Publisher } from './publisher.ts';
 
 /** Encodings of a run that codecs leave for each other; small integers given out by wireSlot(). */
@@ -118,7 +118,8 @@ export class Run {
   }
 
   setWire(slot: number, form: WireForm): void {
-    const forms = this.wire === NO_FORMS ? new Array<WireForm | null>(WIRE_SLOTS).fill(null) : (this.wire as (WireForm | null)[]);
+    const forms =
+      this.wire === NO_FORMS ? new Array<WireForm | null>(WIRE_SLOTS).fill(null) : (this.wire as (WireForm | null)[]);
     forms[slot] = form;
     this.wire = forms;
   }

@@ -4,7 +4,14 @@
 import type { Address } from './address.ts';
 import { Action, type Authorizer, type Principal } from './authorizer.ts';
 import { type Binding, NO_ARGUMENTS, type SubscriptionOptions } from './binding.ts';
-import { type DeliveryOptions, type DeliveryPlan, deliveryOptions, type Destination, type DirectTarget, nextDestinationId } from './delivery.ts';
+import {
+  type DeliveryOptions,
+  type DeliveryPlan,
+  type Destination,
+  type DirectTarget,
+  deliveryOptions,
+  nextDestinationId,
+} from './delivery.ts';
 import type { Guarantee } from './guarantee.ts';
 import type { Queue } from './queue.ts';
 import { addressResource } from './resource.ts';
@@ -61,6 +68,10 @@ export class Session implements Destination {
     this.principal = principal;
     this.clientId = clientId;
     this.authorizer = authorizer;
+  }
+
+  get mayRefuse(): boolean {
+    return this.queue?.mayRefuse === true;
   }
 
   addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void {

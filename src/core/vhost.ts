@@ -67,6 +67,7 @@ export class Vhost implements QueueOwner {
   resolve(route: Route, principal: Principal, clientId: string): void {
     route.generation = this.generation;
     route.set = null;
+    route.oneByOne = true;
     const resource = addressResource(this.name, route.exchange, route.key.path);
     route.allowed =
       principal.policy === null || this.broker.authorizer.allows(principal, clientId, Action.Publish, resource);
@@ -82,6 +83,7 @@ export class Vhost implements QueueOwner {
     }
     if (exchange === undefined || this.routing.goesByKey(exchange)) {
       route.set = this.routing.find(route.exchange, route.key, null, this.generation);
+      route.oneByOne = route.set.mayRefuse;
     }
   }
 
@@ -97,8 +99,8 @@ export class Vhost implements QueueOwner {
   // ---- publishing
 
   /**
-   * Delivers a run along a resolved, allowed route (resolve it first when route.generation is not ours). A route without a set is routed message by message
-   * and needs runs of one. Returns the log position after which the publisher may be told that it is safe; 0 when nothing was logged.
+   * Delivers a run along a resolved, allowed route (resolve it first when route.generation is not ours). A route that goes one by one
+   * needs runs of one message. Returns the log position after which the publisher may be told that it is safe; 0 when nothing was logged.
    * run.matched and run.refused say what became of it.
    */
   publish(run: Run, route: Route): number {

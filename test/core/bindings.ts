@@ -10,6 +10,7 @@ export function destination(): Destination {
     id: nextDestinationId(),
     routeStamp: 0,
     routeIndex: 0,
+    mayRefuse: false,
     mayReceive: () => true,
     addTo: () => undefined,
   };

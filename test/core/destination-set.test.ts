@@ -15,6 +15,7 @@ class Noting implements Destination {
   readonly id = destination().id;
   routeStamp = 0;
   routeIndex = 0;
+  mayRefuse = false;
   readonly added: [number, Guarantee][] = [];
 
   mayReceive(): boolean {

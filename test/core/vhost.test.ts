@@ -431,6 +431,34 @@ describe('declaring', () => {
 });
 
 describe('publishing', () => {
+  test('goes message by message where each may go elsewhere or be refused, and nowhere else', () => {
+    const world = new CoreWorld();
+    world.bound('q', 'amq.topic', 'plain');
+    world.queue('full', { 'x-overflow': 'reject-publish', 'x-max-length': '1' });
+    world.vhost.bind('amq.topic', world.vhost.queues.get('full')!, 'may/refuse');
+    const session = world.session('s', null, 1000);
+    session.queueArguments = new Map([['x-overflow', 'reject-publish']]);
+    world.subscribe(session, 'session', 1);
+    const ways = [
+      ['amq.topic', 'plain'],
+      ['amq.topic', 'nowhere'],
+      ['amq.topic', 'may/refuse'],
+      ['amq.topic', 'session'],
+      ['amq.headers', 'any'],
+      ['', 'full'],
+      ['', 'q'],
+    ] as const;
+    expect(ways.map(([exchange, path]) => world.resolve(exchange, path).oneByOne)).toEqual([
+      false,
+      false,
+      true,
+      true,
+      true,
+      true,
+      false,
+    ]);
+  });
+
   test('a queue that is full and rejects refuses for all, and nobody gets the message', () => {
     const world = new CoreWorld();
     const other = world.bound('other', 'amq.topic', 'a');
