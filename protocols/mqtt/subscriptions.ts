@@ -149,7 +149,7 @@ function subscribeTo(
     return;
   }
   if (address.share !== null) {
-    const queue = shareQueue(vhost, address.share, address.exchange, address.pattern, session.durable);
+    const queue = shareQueue(vhost, address.share, address.exchange, address.pattern);
     if (existing === undefined) held.join(queue);
     else stopConsuming(connection.client!, existing);
     vhost.subscribeQueue(session, asked.filter, queue, options);
@@ -192,10 +192,14 @@ function namedQueue(
   return vhost.declareQueue(queueSpec(address.queue, { ...NO_FLAGS, durable: true }, args));
 }
 
-/** The queue behind a share group: one per group and filter, gone with its last member's subscription. */
-export function shareQueue(vhost: Vhost, group: string, exchange: string, pattern: string, durable: boolean): Queue {
+/**
+ * The queue behind a share group: one per group and filter, gone with its last member's subscription. Always durable: a member whose session outlives the process may join at any time, and
+ * has to find what was confirmed.
+ */
+export function shareQueue(vhost: Vhost, group: string, exchange: string, pattern: string): Queue {
   const name = `$share/${group}/${exchange === TOPIC_EXCHANGE ? '' : `$exchange/${exchange}/`}${pattern}`;
-  const queue = vhost.queues.get(name) ?? vhost.declareQueue(queueSpec(name, { ...NO_FLAGS, durable }, new Map()));
+  const queue =
+    vhost.queues.get(name) ?? vhost.declareQueue(queueSpec(name, { ...NO_FLAGS, durable: true }, new Map()));
   vhost.bind(exchange, queue, pattern);
   return queue;
 }
@@ -224,7 +228,7 @@ export function stopConsuming(client: ClientState, subscription: SessionSubscrip
 }
 
 /**
- * The connection is gone: what its shared and named queues had in flight with it goes to others at once. Only QoS 2 of a shared subscription waits for its client
+ * The connection is gone: what its shared and named queues had in flight with it goes to others at once. Only QoS 2 waits for its client, as long as the session lives
  * [MQTT-4.8.2-4]. After PUBREC there is nothing left to give.
  */
 export function leaveQueues(session: Session): void {
@@ -244,8 +248,11 @@ export function leaveQueues(session: Session): void {
       continue;
     const tag = window.tagOf(id);
     queue.keep(tag);
-    if (state === InflightState.AwaitPubrec && queue.name.startsWith(SHARE_PREFIX)) continue;
-    if (state === InflightState.AwaitPubrec) connection?.adapter.stored.removeSent(session, id);
+    if (state === InflightState.AwaitPubrec) {
+      // The client knows the identifier and takes its next use for this message again: while the session lives it must not be given to another one.
+      if (queue.name.startsWith(SHARE_PREFIX) || session.expiryMs > 0) continue;
+      connection?.adapter.stored.removeSent(session, id);
+    }
     window.remove(id);
     given.push({ queue, tag });
   }
@@ -254,14 +261,15 @@ export function leaveQueues(session: Session): void {
   for (const { queue, tag } of given) queue.settle(tag, Outcome.Requeued);
 }
 
-/** The session is no more: QoS 2 in flight of shared subscriptions is dropped, nobody else may get it [MQTT-4.8.2-5]. */
+/**
+ * The session is no more: QoS 2 in flight of shared subscriptions is dropped, nobody else may get it [MQTT-4.8.2-5]; that of named queues goes to others.
+ */
 export function endDeliveries(client: ClientState): void {
   const { window } = client;
   for (const id of window.inOrder()) {
     const queue = window.queueOf(id);
-    if (window.stateOf(id) === InflightState.AwaitPubrec && queue?.name.startsWith(SHARE_PREFIX) === true) {
-      queue.settle(window.tagOf(id), Outcome.Rejected);
-    }
+    if (window.stateOf(id) !== InflightState.AwaitPubrec || queue === null || queue === client.session.queue) continue;
+    queue.settle(window.tagOf(id), queue.name.startsWith(SHARE_PREFIX) ? Outcome.Rejected : Outcome.Requeued);
   }
 }
 

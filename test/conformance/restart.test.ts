@@ -202,6 +202,21 @@ describe('over a crash', () => {
     ]);
   });
 
+  test('what a share group had is there, whoever made the group', async () => {
+    const durable = await DurableWorld.start();
+    const transient = await DurableClient.connected(durable, 't', { clean: true });
+    await transient.subscribe('$share/g/x', 1);
+    const member = await DurableClient.connected(durable, 'm');
+    await member.subscribe('$share/g/x', 1);
+    transient.client.hangUp();
+    member.client.hangUp();
+    const publisher = await DurableClient.connected(durable, 'p', { clean: true });
+    await publisher.exchange(message('x', 'kept', 1, 1));
+    await durable.crash();
+    const again = new DurableClient(durable);
+    expect(texts(await again.exchange(connect({ clientId: 'm', ...KEEP })))).toEqual(['kept']);
+  });
+
   test('QoS 2 of a shared subscription still waits for its member [MQTT-4.8.2-4]', async () => {
     const durable = await DurableWorld.start();
     const member = await DurableClient.connected(durable, 'm');

@@ -517,14 +517,22 @@ describe('named queues', () => {
     expect(world.mqttAdapter.retries.count).toBe(0);
   });
 
-  test('QoS 2 in flight of a consumer that leaves goes to another one', () => {
-    const world = new World();
-    const [a, b] = ['a', 'b'].map((id) => MqttClient.connected(world, id, KEEP));
+  test('QoS 2 in flight of a consumer that leaves waits for it while its session lives, and then goes to another one', async () => {
+    const world = await new World().open();
+    const fields = { clean: false, properties: properties({ sessionExpiryIntervalS: 10 }) };
+    const [a, b] = ['a', 'b'].map((id) => MqttClient.connected(world, id, fields));
     a!.subscribe('$queue/jobs', 2);
     MqttClient.connected(world, 'p').publish('$queue/jobs', 'one', { qos: 1 });
-    expect(a!.messages()).toHaveLength(1);
+    const [{ packetId }] = a!.messages() as [{ packetId: number }];
     b!.subscribe('$queue/jobs', 2);
     a!.hangUp();
+    expect(b!.messages()).toEqual([]);
+    const again = new MqttClient(world);
+    again.send(connect({ clientId: 'a', ...fields }));
+    // The client may have it already: under another identifier it would be a second message to it, and another message under this one would be lost on it.
+    expect(again.receive().slice(1)).toMatchObject([{ type: PacketType.PUBLISH, packetId, dup: true }]);
+    again.hangUp();
+    world.advance(11_000);
     expect(b!.messages()).toMatchObject([{ dup: false, properties: { userProperties: ['x-delivery-count', '1'] } }]);
   });
 
@@ -532,5 +540,7 @@ describe('named queues', () => {
     const client = MqttClient.connected(new World(), 'c');
     client.subscribe('$share/g/x', 1);
     expect(client.subscribe('$queue/$share/g/x', 1)).toMatchObject([{ reasonCodes: [0x87] }]);
+    client.publish('$queue/$share/g/x', 'm', { qos: 1 });
+    expect(client.receive()).toMatchObject([{ type: PacketType.PUBACK, reasonCode: 0x87 }]);
   });
 });
