@@ -312,7 +312,9 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
       return route;
     }
     const route = new Route(address.exchange, address.key, bytes, start, end);
-    if (address.kind === 'queue') this.queueRoutes.set(route, address);
+    if (address.kind === 'queue' && address.key.path.startsWith(SHARE_PREFIX)) {
+      this.closedRoutes.set(route, 'queues under $share/ belong to share groups');
+    } else if (address.kind === 'queue') this.queueRoutes.set(route, address);
     return route;
   }
 
@@ -378,7 +380,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
         // The group was made by a member that did not outlive the process.
         const address = filterToAddress(filter);
         if (address.kind !== 'binding' || address.share === null) continue;
-        queue = shareQueue(vhost, address.share, address.exchange, address.pattern, true);
+        queue = shareQueue(vhost, address.share, address.exchange, address.pattern);
         vhost.subscribeQueue(session, filter, queue, options);
       }
       this.held.join(queue);
