@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
 import { Version } from '../../protocols/stomp/frame.ts';
 import { StompWorld } from '../support/stomp-client.ts';
-import { MqttPeer, StompPeer } from './peer.ts';
+import { encodeByte, MqttPeer, StompPeer } from './peer.ts';
 
 const { V311, V5 } = ProtocolVersion;
 
@@ -26,6 +26,14 @@ const topic = fc
   .array(level, { minLength: 1, maxLength: 6 })
   .map((levels) => levels.join('/').replace(/[+#\0]/g, '_'))
   .filter((text) => text !== '' && !RESERVED.test(text) && !/\p{Cs}/u.test(text));
+
+/** Levels of a key as STOMP can have them: with MQTT's separator and wildcards inside. */
+const stompLevels = fc
+  .array(fc.string({ unit: fc.constantFrom(...'abc./+#%*>2F: \\~\té🙂'), maxLength: 6 }), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  .filter((levels) => levels.join('/') !== '' && !levels[0]?.startsWith('$') && !levels.at(-1)?.endsWith(' '));
 
 /** Names of queues, as MQTT writes them. */
 const queueName = fc
@@ -51,7 +59,7 @@ describe.each([Version.V1_0, Version.V1_1, Version.V1_2])('through STOMP %i', (v
           [name, 'and back'],
         ]);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -70,7 +78,7 @@ describe.each([Version.V1_0, Version.V1_1, Version.V1_2])('through STOMP %i', (v
         stomp.publish(heard?.destination ?? '', 'and back');
         expect(watcher.receive().map(({ destination }) => destination)).toEqual([name]);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -89,7 +97,33 @@ describe.each([Version.V1_0, Version.V1_1, Version.V1_2])('through STOMP %i', (v
         publisher.publish(name, 'yes');
         expect(stomp.receive().map(({ payload }) => payload.toString())).toEqual(['yes']);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
+    );
+  });
+
+  it('any STOMP topic is shown to STOMP as it is, and to MQTT with what MQTT cannot say encoded', () => {
+    fc.assert(
+      fc.property(stompLevels, (levels) => {
+        const world = new StompWorld();
+        const publisher = new StompPeer(world, version);
+        const stomp = new StompPeer(world, version);
+        const mqtt = new MqttPeer(world, V5, 'mqtt');
+        const exact = new MqttPeer(world, V311, 'exact');
+        stomp.subscribe('/topic/#');
+        mqtt.subscribe('#');
+        // The address that says every key there is.
+        exact.subscribe(
+          `$exchange/amq.topic/${levels.map((one) => one.replace(/[/+#%]|\p{Cc}/gu, encodeByte)).join('/')}`,
+        );
+        publisher.publish(`/topic/${levels.map((one) => one.replace(/[./%*#>]|\p{Cc}/gu, encodeByte)).join('.')}`, 'x');
+        const [heard] = stomp.receive();
+        const shown = (heard?.destination ?? '').slice('/topic/'.length).split('.').map(decodeURIComponent);
+        expect(shown).toEqual(levels);
+        const topicShown = levels.map((one) => one.replace(/[/+#]/g, encodeByte)).join('/');
+        for (const peer of [mqtt, exact])
+          expect(peer.receive().map(({ destination }) => destination)).toEqual([topicShown]);
+      }),
+      { numRuns: 100 },
     );
   });
 
@@ -107,7 +141,7 @@ describe.each([Version.V1_0, Version.V1_1, Version.V1_2])('through STOMP %i', (v
         stomp.publish(request?.replyTo ?? '', 'answer');
         expect(mqtt.receive().map(({ payload }) => payload.toString())).toEqual(['answer']);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });

@@ -84,7 +84,8 @@ function dotted(filter: string): string {
     .join('.');
 }
 
-function encodeByte(character: string): string {
+/** As %XX, in UTF-8. */
+export function encodeByte(character: string): string {
   return [...Buffer.from(character)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
 }
 
