@@ -258,6 +258,8 @@ export function leaveQueues(session: Session): void {
   }
   for (const [filter, consumer] of client.consumers) session.subscriptions.get(filter)?.queue?.detach(consumer);
   client.consumers.clear();
+  // In the order of the queue, which is not that of the identifiers where some had come back before.
+  given.sort((a, b) => a.tag - b.tag);
   for (const { queue, tag } of given) queue.settle(tag, Outcome.Requeued);
 }
 
