@@ -50,10 +50,14 @@ export interface MqttPlan {
   readonly keepAliveS: number;
   readonly will: WillPlan | null;
   readonly filters: readonly FilterPlan[];
+  /** The highest QoS it subscribes with. */
+  readonly qosMax: 0 | 1 | 2;
   readonly retainAsPublished: boolean;
   readonly topics: readonly string[];
   readonly steps: number;
   readonly gapMs: number;
+  /** How long it stays away at most. */
+  readonly awayMs: number;
   readonly burst: number;
   readonly ackDelayMs: number;
   readonly shufflesAcks: boolean;
@@ -110,7 +114,17 @@ export function willTopic(clientId: string): string {
   return `w/${clientId}`;
 }
 
+/** What a run is mostly about. */
+export type Theme =
+  /** Everything. */
+  | 'mixed'
+  /** Clients that do not read, and publishers that have to wait for them. */
+  | 'squeeze'
+  /** Clients that are away for long, and messages and sessions that expire meanwhile. */
+  | 'absence';
+
 export interface Mood {
+  readonly theme: Theme;
   readonly faults: FaultShares;
   readonly steps: number;
   readonly large: boolean;
@@ -126,6 +140,7 @@ export function drawMqttPlan(dice: Dice, clientId: string, role: Role, mood: Moo
   ]);
   const v5 = version === ProtocolVersion.V5;
   const persistent = dice.chance(role === 'publisher' ? 0.5 : 0.7);
+  const { theme } = mood;
   const expiryS = !persistent ? 0 : !v5 ? NEVER_S : dice.pick([NEVER_S, NEVER_S, 300, 2]);
   const expectsTopics: string[] = [];
   for (let i = 1 + dice.below(3); i >= 0; i--) expectsTopics.push(dice.pick(TOPICS));
@@ -145,10 +160,12 @@ export function drawMqttPlan(dice: Dice, clientId: string, role: Role, mood: Moo
       ? { qos: dice.pick([0, 1, 2]), retain: dice.chance(0.3), delayS: v5 ? dice.pick([0, 0, 1, 3]) : 0 }
       : null,
     filters: drawFilters(dice, role, v5),
+    qosMax: theme === 'squeeze' && role === 'subscriber' ? 0 : 2,
     retainAsPublished: v5 && dice.chance(0.15),
     topics: expectsTopics,
     steps: mood.steps,
-    gapMs: dice.pick([5, 20, 60, 200]),
+    gapMs: dice.pick(theme === 'absence' ? [60, 200, 500] : [5, 20, 60, 200]),
+    awayMs: dice.pick(theme === 'absence' ? [3000, 6000] : [5, 100, 3000]),
     burst: dice.pick([1, 2, 5, 12]),
     ackDelayMs: dice.pick([0, 0, 5, 50, 400]),
     shufflesAcks: dice.chance(0.2),
@@ -161,7 +178,7 @@ export function drawMqttPlan(dice: Dice, clientId: string, role: Role, mood: Moo
     ] as const),
     retainShare: dice.pick([0, 10, 60]),
     largeShare: mood.large ? dice.pick([0, 2, 10]) : 0,
-    expiryShare: v5 ? dice.pick([0, 0, 20]) : 0,
+    expiryShare: v5 ? dice.pick(theme === 'absence' ? [20, 60] : [0, 0, 20]) : 0,
     propertyShare: v5 ? dice.pick([0, 20]) : 0,
     aliases: v5 && dice.chance(0.3),
     aliasMaximum: v5 ? dice.pick([0, 0, 1, 5]) : 0,

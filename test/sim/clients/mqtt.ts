@@ -24,14 +24,12 @@ import { FAILURE_MIN, ReasonCode } from '../../../protocols/mqtt/reason-codes.ts
 import type { Dice } from '../dice.ts';
 import { Conn } from '../model/conn.ts';
 import { EARLY_MS, type Identity, type Oracle, type WillModel } from '../model/oracle.ts';
-import type { Sent } from '../model/sent.ts';
+import { type Sent, WILL_PUBLISHERS_FROM } from '../model/sent.ts';
 import { type Network, type Part, Wire, type WireOwner } from '../network.ts';
 import type { Actor } from './actor.ts';
 import { type MqttFrame, MqttFrames } from './mqtt-frames.ts';
 import { type FaultShares, type FilterPlan, type MqttPlan, NEVER_S, NO_FAULTS, willTopic } from './mqtt-plan.ts';
 
-/** Publishers of wills are told apart from the clients they belong to. */
-export const WILL_PUBLISHERS_FROM = 1000;
 const UNACKNOWLEDGED_MAX = 15;
 
 export class MqttCounts {
@@ -135,6 +133,8 @@ export class MqttActor implements Actor {
       found.push(['unanswered', `${this.name} waits for answers about ${[...this.asking].join(', ')}`]);
     if (conn.pubacks.length + conn.pubrecs.length + conn.pubcomps.length + conn.pings > 0)
       found.push(['unanswered', `${conn.name} was not answered`]);
+    if (link.wire.paused)
+      found.push(['still-paused', `the broker does not read from ${conn.name}, and nobody is slow any more`]);
     if (this.received.size > 0)
       found.push(['qos2-id-stuck', `${this.name} waits for PUBREL of ${[...this.received].join(', ')}`]);
     return found;
@@ -283,7 +283,11 @@ export class MqttActor implements Actor {
     if (how === 'reset') link.wire.reset();
     else if (how === 'close') link.wire.close();
     else link.vanish();
-    this.comeBack();
+    const { dice } = this.around;
+    const silenceMs = this.plan.keepAliveS * 1500;
+    // Time enough for the broker to notice the silence, or not.
+    if (how === 'vanish' && silenceMs > 0 && dice.chance(0.5)) this.later(silenceMs + 1500, () => this.comeBack());
+    else this.comeBack();
   }
 
   /** Drops the connection at a step of a handshake. */
@@ -304,7 +308,7 @@ export class MqttActor implements Actor {
     }
     const { dice } = this.around;
     if (dice.chance(0.7))
-      this.later(dice.below(dice.pick([5, 100, 3000])), () => this.connect(dice.below(100) < this.plan.cleanShare));
+      this.later(dice.below(this.plan.awayMs), () => this.connect(dice.below(100) < this.plan.cleanShare));
   }
 
   /** The session the client remembered is not there: what was in flight is nobody's business any more. */
@@ -508,7 +512,7 @@ export class MqttLink implements WireOwner<MqttFrame> {
     // One identifier for a whole packet.
     const { identifier } = filters[0]!;
     const chosen = filters.filter((filter) => filter.identifier === identifier);
-    const qos = chosen.map(() => dice.below(3) as 0 | 1 | 2);
+    const qos = chosen.map(() => dice.below(plan.qosMax + 1) as 0 | 1 | 2);
     const shares = chosen.map(({ filter }) => filter.startsWith('$share/') || filter.startsWith('$queue/'));
     const retainHandling = plan.retainAsPublished || (v5 && dice.below(100) < plan.noReplayShare) ? 2 : 0;
     const id = actor.freshId();

@@ -109,6 +109,7 @@ export class Oracle {
   readonly tolerated: ReadonlySet<string>;
   readonly toleratedCounts = new Map<string, number>();
   step = 0;
+  turn = 0;
   nowMs: () => number = () => 0;
   after: (delayMs: number, task: () => void) => void = () => undefined;
   private readonly connWills = new Map<Conn, WillModel>();
@@ -120,6 +121,7 @@ export class Oracle {
     readonly sent: Sent;
     readonly expectation: Expectation;
   }[] = [];
+  private firsts: { readonly conn: Conn; readonly queue: QueueModel; readonly sent: Sent }[] = [];
   private untaken: { readonly by: Conn; readonly sent: Sent }[] = [];
 
   constructor(tolerated: ReadonlySet<string> = new Set()) {
@@ -239,7 +241,7 @@ export class Oracle {
     } else if (session.conn !== conn) return successor !== null;
     session.conn = null;
     if (!flushed) this.outputLost(session);
-    session.leaveQueues(this.step);
+    session.leaveQueues(this.step, this.turn);
     const will = this.connWills.get(conn);
     this.connWills.delete(conn);
     if (successor !== null) this.counts.takeovers++;
@@ -253,7 +255,7 @@ export class Oracle {
   private outputLost(session: SessionModel): void {
     session.broken = true;
     for (const { fields, qosLow } of session.subs.values()) {
-      if (fields.queue !== null && qosLow === 0) fields.queue.mayHaveLost();
+      fields.queue?.outputLost(qosLow === 0);
     }
   }
 
@@ -275,8 +277,8 @@ export class Oracle {
   endSession(session: SessionModel): void {
     if (session.ended) return;
     session.ended = true;
-    session.leaveQueues(this.step);
-    session.endDeliveries();
+    session.leaveQueues(this.step, this.turn);
+    session.endDeliveries(this.step, this.turn);
     for (const sub of session.subs.values()) this.leaveQueue(sub);
     const identity = this.identities[session.identity]!;
     if (identity.session === session) identity.session = null;
@@ -534,6 +536,16 @@ export class Oracle {
       for (const { by, sent } of this.untaken) if (by.open) this.retained.taken(sent, this.step);
       this.untaken = [];
     }
+    if (this.firsts.length > 0) {
+      for (const { conn, queue, sent } of this.firsts) {
+        const earlier = queue.passedOver(sent, this.turn);
+        if (earlier !== null) {
+          this.fail('order', `${conn.name}: ${sent} left ${queue.name} before ${earlier}, which had come back`);
+        }
+      }
+      this.firsts = [];
+    }
+    this.turn++;
     if (this.owed.length === 0) return;
     for (const { conn, by, sent, expectation } of this.owed) {
       if (!conn.open || (by !== null && !by.open)) continue;
@@ -630,7 +642,7 @@ export class Oracle {
           'packet-id-in-use',
           `${conn.name}: identifier ${id} of ${sent ?? topic} is in use for ${there.sent ?? there.topic}`,
         );
-      session.outstanding.set(id, { sent, qos, topic, retain, queue, conn, released: false });
+      session.outstanding.set(id, { sent, qos, topic, retain, queue, conn, released: false, step: this.step });
       return;
     }
     this.counts.resent++;
@@ -639,7 +651,7 @@ export class Oracle {
         'resend',
         `${conn.name}: DUP is set on ${sent ?? topic} with identifier ${id}, which was not sent like this before`,
       );
-      session.outstanding.set(id, { sent, qos, topic, retain, queue, conn, released: false });
+      session.outstanding.set(id, { sent, qos, topic, retain, queue, conn, released: false, step: this.step });
       return;
     }
     if (there.retain !== retain)
@@ -648,6 +660,10 @@ export class Oracle {
         `${conn.name}: ${sent ?? topic} was sent with RETAIN ${there.retain} and again with ${retain}`,
       );
     there.conn = conn;
+    // [MQTT-4.6.0-1]
+    if (there.step < conn.resentStep)
+      this.fail('order', `${conn.name}: ${sent ?? topic} was sent again after one that it came before`);
+    conn.resentStep = there.step;
   }
 
   private fromOwn(conn: Conn, session: SessionModel, sent: Sent, delivery: Delivery, again: boolean): void {
@@ -672,7 +688,8 @@ export class Oracle {
     const allowed = sent.qos === 2 ? 1 : expectation.possible;
     if (expectation.emitted > allowed) this.fail(`duplicated-qos${qos}`, `${conn.name}: ${sent} came once more`);
     // A session that was not there the first time gets repetitions of the publisher's among later messages.
-    if (expectation.emitted > 1 || expectation.possible < sent.feeds || (qos === 0 && sent.feeds > 1)) return;
+    const comparable = qos === 0 ? sent.feeds === 1 : expectation.certain === sent.feeds && expectation.qosLow > 0;
+    if (!sent.ordered || expectation.emitted > 1 || !comparable) return;
     const last = qos === 0 ? session.lastDirect : session.lastQueued;
     const before = last.get(sent.publisher) ?? -1;
     if (before > sent.number)
@@ -743,7 +760,11 @@ export class Oracle {
     copies.emitted++;
     if (copies.emitted > 1) this.counts.requeued++;
     const problem = queue.orderProblem(sent, copies, session);
-    if (problem !== null) this.fail('order', `${conn.name}: ${sent} came from ${queue.name} after ${problem}`);
+    if (copies.emitted === 1) this.firsts.push({ conn, queue, sent });
+    if (problem !== null) {
+      const rule = copies.emitted === 1 ? 'order' : 'requeue-order';
+      this.fail(rule, `${conn.name}: ${sent} came from ${queue.name} after ${problem}`);
+    }
     if (queue.topicFilter !== null && qos === 2) {
       const { holder } = copies;
       if (holder !== null && holder !== session && sent.qos === 2) {
@@ -784,7 +805,7 @@ export class Oracle {
     this.counts.settled++;
     const { queue, sent } = outstanding;
     if (queue === null || sent === null) return;
-    if (outcome === 'requeued') queue.returned(sent, ++this.step);
+    if (outcome === 'requeued') queue.returned(sent, ++this.step, -1);
     else queue.settled(sent, outcome === 'rejected');
   }
 }

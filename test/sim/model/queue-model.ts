@@ -19,8 +19,12 @@ export class Copies {
   holder: SessionModel | null = null;
   /** A consumer took part for which it is too large: the broker may have discarded it. */
   tooLarge = false;
+  /** It may have been with a consumer although it was never written. */
+  disturbed = false;
   /** When it came back last. */
   returnedStep = -1;
+  /** The turn in which its consumer went, and it came back for others; -1 while that is not so. */
+  returnedTurn = -1;
 }
 
 export class QueueModel {
@@ -31,6 +35,7 @@ export class QueueModel {
   readonly members = new Set<SubModel>();
   /** By session: the highest number per publisher that it got as the first, and what it got last of what had come back. */
   private readonly lastFirst = new Map<SessionModel, Map<number, number>>();
+  private readonly back = new Set<Sent>();
   private readonly lastAgain = new Map<SessionModel, { readonly sent: Sent; readonly returnedStep: number }>();
 
   constructor(name: string, topicFilter: string | null) {
@@ -58,7 +63,10 @@ export class QueueModel {
 
   /** Given out to a session: what is wrong with the order, or null. */
   orderProblem(sent: Sent, copies: Copies, session: SessionModel): string | null {
+    this.back.delete(sent);
     if (copies.emitted === 1) {
+      // Repetitions of the publisher's come among later messages where the first one found no queue.
+      if (copies.certain !== sent.feeds || copies.disturbed || !sent.ordered) return null;
       let last = this.lastFirst.get(session);
       if (last === undefined) {
         last = new Map();
@@ -79,11 +87,26 @@ export class QueueModel {
     return again.sent.number > sent.number ? `${again.sent}, with which it had come back` : null;
   }
 
-  returned(sent: Sent, step: number): void {
+  /** turn: when it is free for others at once; -1 when it may take its time. */
+  returned(sent: Sent, step: number, turn: number): void {
     const copies = this.copies.get(sent);
     if (copies === undefined) return;
     copies.out--;
     copies.returnedStep = step;
+    copies.returnedTurn = turn;
+    if (turn >= 0) this.back.add(sent);
+  }
+
+  /** What came back in an earlier turn, is still there, and should have gone before this one. */
+  passedOver(sent: Sent, turn: number): Sent | null {
+    for (const earlier of this.back) {
+      const copies = this.copies.get(earlier)!;
+      const waits = copies.returnedTurn >= 0 && copies.returnedTurn < turn && copies.out === 0 && copies.settled === 0;
+      if (!waits) continue;
+      const comparable = copies.possible === 1 && copies.certain === 1 && !copies.tooLarge && earlier.expiryMs === 0;
+      if (comparable && earlier.publisher === sent.publisher && earlier.number < sent.number) return earlier;
+    }
+    return null;
   }
 
   settled(sent: Sent, rejected: boolean): void {
@@ -95,10 +118,12 @@ export class QueueModel {
     if (rejected) copies.rejected++;
   }
 
-  /** A consumer at QoS 0 was cut off: what it was just given is gone. */
-  mayHaveLost(): void {
+  /** A consumer was cut off. What it was just given and not written comes back, or is gone where it was at QoS 0. */
+  outputLost(lost: boolean): void {
     for (const copies of this.copies.values()) {
-      if (copies.settled + copies.out < copies.possible) copies.certain = Number.NEGATIVE_INFINITY;
+      if (copies.settled + copies.out >= copies.possible) continue;
+      copies.disturbed = true;
+      if (lost) copies.certain = Number.NEGATIVE_INFINITY;
     }
   }
 

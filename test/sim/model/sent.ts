@@ -7,6 +7,9 @@ export interface SentProperties {
   readonly userProperties: readonly string[] | null;
 }
 
+/** Publishers of wills are told apart from the clients they belong to. */
+export const WILL_PUBLISHERS_FROM = 1000;
+
 export class Sent {
   /** Unique in the run; who may send a number again (a session's own resends) does so with the same object. */
   readonly publisher: number;
@@ -47,6 +50,14 @@ export class Sent {
     this.payload = fields.payload;
     this.properties = fields.properties;
     this.expiryMs = fields.expiryMs;
+  }
+
+  /**
+   * It has a place among the messages of its publisher. A will is sent when its connection ends, whenever that began; and of a message that expires the repetition may be the
+   * first to be seen.
+   */
+  get ordered(): boolean {
+    return this.publisher < WILL_PUBLISHERS_FROM && (this.expiryMs === 0 || this.feeds === 1);
   }
 
   /** Takes the retained message of its topic away. */

@@ -63,6 +63,8 @@ export interface Outstanding {
   /** Where it came from; null: the session's own queue. */
   readonly queue: QueueModel | null;
   conn: Conn;
+  /** When it was written first. */
+  readonly step: number;
   /** PUBREC has reached the broker. */
   released: boolean;
 }
@@ -141,19 +143,24 @@ export class SessionModel {
     return expectation;
   }
 
-  /** Its client is gone: others get what it had of queues that are not its own. Only QoS 2 of a share group stays [MQTT-4.8.2-4]. */
-  leaveQueues(step: number): void {
+  /**
+   * Its client is gone: others get what it had of queues that are not its own. Only QoS 2 stays while the session lives [MQTT-4.8.2-4], since the client knows the identifier.
+   */
+  leaveQueues(step: number, turn: number): void {
     for (const [id, { queue, qos, released, sent }] of this.outstanding) {
-      if (queue === null || released || (qos === 2 && queue.topicFilter !== null)) continue;
+      if (queue === null || released) continue;
+      if (qos === 2 && (queue.topicFilter !== null || this.expiryMs > 0)) continue;
       this.outstanding.delete(id);
-      if (sent !== null) queue.returned(sent, step);
+      if (sent !== null) queue.returned(sent, step, turn);
     }
   }
 
-  /** It ends: what it had at QoS 2 of a share group is for nobody else [MQTT-4.8.2-5]. */
-  endDeliveries(): void {
+  /** It ends: what it had at QoS 2 of a share group is for nobody else [MQTT-4.8.2-5], that of a named queue is. */
+  endDeliveries(step: number, turn: number): void {
     for (const { queue, released, sent } of this.outstanding.values()) {
-      if (queue !== null && !released && sent !== null) queue.settled(sent, true);
+      if (queue === null || released || sent === null) continue;
+      if (queue.topicFilter !== null) queue.settled(sent, true);
+      else queue.returned(sent, step, turn);
     }
     this.outstanding.clear();
   }

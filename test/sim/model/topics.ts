@@ -1,14 +1,18 @@
 // Which filters match which topics, judged by the specification alone: level by level, without a trie, so that the broker's way of doing it has something to be compared with.
 
-const known = new Map<string, boolean>();
+const known = new Map<string, Map<string, boolean>>();
 
 /** MQTT 5.0 section 4.7. */
 export function matches(filter: string, topic: string): boolean {
-  const key = `${filter} ${topic}`;
-  let answer = known.get(key);
+  let topics = known.get(filter);
+  if (topics === undefined) {
+    topics = new Map();
+    known.set(filter, topics);
+  }
+  let answer = topics.get(topic);
   if (answer === undefined) {
     answer = judge(filter, topic);
-    known.set(key, answer);
+    topics.set(topic, answer);
   }
   return answer;
 }
