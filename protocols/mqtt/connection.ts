@@ -278,6 +278,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
       if (packet.type === PacketType.CONNECT) onConnect(this, packet);
       return;
     }
+    // [MQTT-3.1.0-2], [3.1.1 MQTT-3.1.0-2]: whatever is in it.
+    if (type === PacketType.CONNECT) throw protocolError('CONNECT came a second time');
     if (this.state === ConnectionState.Authenticating) {
       const packet = decodePacket(bytes, start, bodyStart, end, this.version, FROM_CLIENT);
       if (packet.type === PacketType.AUTH) this.enhanced!.onAuth(packet);
@@ -310,9 +312,6 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   // [MQTT-4.9.0-3] [MQTT-3.3.4-10]
   private onPacket(packet: Packet): void {
     switch (packet.type) {
-      case PacketType.CONNECT:
-        // [MQTT-3.1.0-2], [3.1.1 MQTT-3.1.0-2]
-        throw protocolError('CONNECT came a second time');
       case PacketType.PUBACK:
         acknowledgements.onPuback(this, packet.packetId, packet.reasonCode, packet.properties.userProperties);
         return;

@@ -65,6 +65,14 @@ describe('the first packet', () => {
     },
   );
 
+  test('also one that could not be read by itself', () => {
+    for (const second of ["10 [<'MQTT'> 06 02 003c 00 <'c'>]", "10 [<'MQIsdp'> 03 02 003c <>]", '10 []']) {
+      const client = MqttClient.connected(new World(), 'c');
+      client.sendBytes(wire(second));
+      expect(client.receive()).toMatchObject([{ type: PacketType.DISCONNECT, reasonCode: 0x82 }]);
+    }
+  });
+
   test.each(BOTH)(
     '%s: CONNACK with 0 comes first, and once [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.0-2] [3.1.1 MQTT-3.1.4-4] [3.1.1 MQTT-3.2.0-1]',
     (_, protocolVersion) => {
