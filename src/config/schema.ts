@@ -314,28 +314,12 @@ export const configSchema = z.strictObject({
       default: 64 * KIB,
       why: 'What a stranger may send before being logged in; a will message has to fit.',
     }),
-    outputBytesMax: size(64 * KIB, 1 * GIB, {
-      default: 4 * MIB,
-      why: 'What may wait for one slow reader. Beyond it QoS 0 is dropped and counted, the rest stays in its queue.',
-    }),
   }),
 
   queue: section({
     max: count('queues', 1, 10_000_000, {
       default: 100_000,
       why: 'Queues of one virtual host; a name costs memory, and clients choose names.',
-    }),
-    messagesMax: count('messages', 1, 1_000_000_000, {
-      default: 10_000_000,
-      why: 'One queue; `x-max-length` may ask for less.',
-    }),
-    bytesMax: size(64 * KIB, 1024 * GIB, {
-      default: 1 * GIB,
-      why: 'Payloads of one queue; `x-max-length-bytes` may ask for less.',
-    }),
-    overflow: choice(['reject-publish', 'drop-head'], {
-      default: 'reject-publish',
-      why: 'A full queue refuses, so that a publisher knows, or drops the oldest and counts it.',
     }),
   }),
 

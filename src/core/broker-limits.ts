@@ -8,6 +8,8 @@ export interface RetainedLimits {
 }
 
 export interface BrokerLimits {
+  /** Named queues per vhost. */
+  readonly queuesMax: number;
   readonly retained: RetainedLimits;
   /** What waits for a client that is away or slow; beyond it the oldest message is dropped and counted. */
   readonly sessionQueue: { readonly lengthMax: number; readonly bytesMax: number };

@@ -56,6 +56,7 @@ export function compose(config: Config, logger: Logger): Composition {
     durability: config.storage.engine === 'memory' ? Durability.Memory : DURABILITY[config.storage.durability],
     authorizer: users,
     limits: {
+      queuesMax: config.queue.max,
       retained: { countMax: config.retained.max, bytesMax: config.retained.bytesMax },
       sessionQueue: { lengthMax: SESSION_QUEUE_LENGTH_MAX, bytesMax: config.mqtt.queueBytesMax },
       logPendingBytesMax: LOG_PENDING_BYTES_MAX,

@@ -73,7 +73,8 @@ export async function openBroker(config: Config, logger: Logger): Promise<OpenBr
       try {
         for (const spec of specs) {
           const { name, accept } = spec;
-          const listener = websockets.listenerFor(spec) ?? new Listener({ environment, connections, gate, logger }, spec);
+          const listener =
+            websockets.listenerFor(spec) ?? new Listener({ environment, connections, gate, logger }, spec);
           const bound = await listener.listen();
           listeners.push(listener);
           addresses.push({ name, protocol: accept.join(', '), host: bound.host, port: bound.port });

@@ -3,8 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CrashBroker, type Exit, type Ports } from './broker.ts';
 import type { Run } from './campaign.ts';
 import { Cast, type Load } from './cast.ts';
-import type { Journal } from './journal.ts';
+import type { Excuse, Journal } from './journal.ts';
 
+/** A session's queue drops its oldest beyond its limit, as promised; here nothing is to be dropped. */
+const UNLIMITED = ['mqtt.queueBytesMax=64GiB'];
 /** A broker that was told to stop has to be gone by then. */
 const STOP_MS_MAX = 20_000;
 /** What the kernel still has of a dead broker's output is read within this time. */
@@ -17,6 +19,8 @@ export interface LivesOptions {
   readonly settings: readonly string[];
   /** The data directory, where it is not `folder`/data. */
   readonly data?: string;
+  /** For every broker that is not given another one. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Damage in the log is to be expected. */
   readonly expectDamage?: boolean;
 }
@@ -31,19 +35,21 @@ export class Lives {
   tornTails = 0;
   recoveryMsMax = 0;
   private readonly settings: readonly string[];
+  private readonly env: NodeJS.ProcessEnv;
   private readonly expectDamage: boolean;
   private begun = false;
 
-  constructor({ run, folder, seed, settings, data, expectDamage = false }: LivesOptions) {
+  constructor({ run, folder, seed, settings, data, env = {}, expectDamage = false }: LivesOptions) {
     this.folder = folder;
     this.data = data ?? `${folder}/data`;
-    this.settings = settings;
+    this.settings = [...UNLIMITED, ...settings];
+    this.env = env;
     this.expectDamage = expectDamage;
     this.journal = run.journal();
     this.cast = new Cast(this.journal, seed);
   }
 
-  start(env: NodeJS.ProcessEnv = {}): CrashBroker {
+  start(env: NodeJS.ProcessEnv = this.env): CrashBroker {
     return new CrashBroker({ folder: this.folder, data: this.data, settings: this.settings, env });
   }
 
@@ -92,7 +98,7 @@ export class Lives {
   }
 
   /** Starts once more, takes everything there is, and judges. Leaves the broker running; null when it did not start. */
-  async verify(): Promise<CrashBroker | null> {
+  async verify(excused?: Excuse): Promise<CrashBroker | null> {
     const started = await this.startWell();
     if (started === null) return null;
     const { broker, ports } = started;
@@ -101,7 +107,7 @@ export class Lives {
       this.begun = true;
     }
     await this.cast.look(ports);
-    await this.cast.drain(ports);
+    await this.cast.drain(ports, excused);
     if (!broker.alive) this.endedByItself(broker, await broker.exited);
     return broker;
   }

@@ -278,6 +278,7 @@ export class World {
       durability: options.durability ?? Durability.Memory,
       authorizer: options.authorizer ?? ALLOW_ALL,
       limits: {
+        queuesMax: 100_000,
         retained: { countMax: 1_000_000, bytesMax: 256 * 1024 * 1024 },
         sessionQueue: { lengthMax: 1_000_000, bytesMax: 64 * 1024 * 1024 },
         logPendingBytesMax: 32 * 1024 * 1024,
