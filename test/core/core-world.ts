@@ -27,7 +27,7 @@ export const NOBODY: Principal = { name: 'nobody', policy: null };
 const LIMITS: BrokerLimits = {
   retained: { countMax: 1000, bytesMax: 1_000_000 },
   sessionQueue: { lengthMax: 1000, bytesMax: 1_000_000 },
-  queuesMax: 1000,
+  queuesMax: 100_000,
   logPendingBytesMax: 1000,
 };
 
