@@ -4,13 +4,13 @@ export { ConfigError } from './config.ts';
 export { BrokerError, type BrokerErrorCode } from './core/errors.ts';
 export type { Headers, Properties } from './core/properties.ts';
 export {
-  createBroker,
   type CreateBrokerOptions,
+  createBroker,
   type EmbeddedBroker,
   type PublishOptions,
   type PublishResult,
   type SubscribeOptions,
 } from './embed/broker.ts';
 export type { Handler, ReceivedMessage, Subscription } from './embed/subscription.ts';
-export type { Logger, LogFields } from './io/logger.ts';
+export type { LogFields, Logger } from './io/logger.ts';
 export type { ListeningAddress } from './server/start.ts';

@@ -86,6 +86,7 @@ class Bench {
       limits: {
         retained: { countMax: 1000, bytesMax: 1_000_000 },
         sessionQueue: { lengthMax: 1_000_000, bytesMax: 1_000_000_000 },
+        queuesMax: 100_000,
         logPendingBytesMax: 1_000_000_000,
       },
       principal: (name) => ({ name, policy: null }),

@@ -376,7 +376,8 @@ function resume(connection: Connection, client: ClientState, session: Session): 
 /** Makes the client the consumer of its session's queue, once. */
 export function attachOwnQueue(connection: Connection): void {
   const { client, session } = connection;
-  if (session!.queue !== null && session!.queue.mayAttach(true)) session!.queue.attach(client!.own, true);
+  const queue = session!.queue;
+  if (queue?.mayAttach(true) === true) queue.attach(client!.own, true);
 }
 
 function refuse(connection: Connection, reason: number, why: string): void {

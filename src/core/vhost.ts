@@ -188,7 +188,10 @@ export class Vhost implements QueueOwner {
       return existing;
     }
     if (this.queues.size >= this.broker.limits.queuesMax && !this.broker.recovering) {
-      throw new BrokerError('quota-exceeded', `vhost ${this.name} has ${this.queues.size} queues; queue.max allows no more`);
+      throw new BrokerError(
+        'quota-exceeded',
+        `vhost ${this.name} has ${this.queues.size} queues; queue.max allows no more`,
+      );
     }
     const queue = this.makeQueue(spec, `${this.name}\0queue\0${spec.name}`);
     queue.holder = spec.exclusive ? holder : null;

@@ -11,7 +11,7 @@ import { Route } from '../core/route-table.ts';
 import type { Vhost } from '../core/vhost.ts';
 import { type Logger, SILENT } from '../io/logger.ts';
 import { randomName, SystemRandom } from '../io/random.ts';
-import { type ListeningAddress, openBroker, type OpenBroker } from '../server/start.ts';
+import { type ListeningAddress, type OpenBroker, openBroker } from '../server/start.ts';
 import { Confirms } from './confirms.ts';
 import { type Handler, Subscription } from './subscription.ts';
 
@@ -109,10 +109,17 @@ export class EmbeddedBroker {
     vhost.resolve(route, { name: 'embedding program', policy: null }, '');
     if (!route.allowed) return Promise.reject(new BrokerError('not-found', route.refusal!));
     let position = vhost.publish(run, route);
-    if (run.refused !== null) return Promise.reject(new BrokerError(run.refused, `the queue that ${address} leads to is full`));
+    if (run.refused !== null)
+      return Promise.reject(new BrokerError(run.refused, `the queue that ${address} leads to is full`));
     if (retain && target.kind === 'topic') {
       const retained = vhost.retain(target.key.path, body.length === 0 ? null : run);
-      if (retained < 0) return Promise.reject(new BrokerError('quota-exceeded', 'there is no room for another retained message (retained.max, retained.bytesMax)'));
+      if (retained < 0)
+        return Promise.reject(
+          new BrokerError(
+            'quota-exceeded',
+            'there is no room for another retained message (retained.max, retained.bytesMax)',
+          ),
+        );
       position = Math.max(position, retained);
     }
     this.opened.turn.request();
@@ -131,15 +138,21 @@ export class EmbeddedBroker {
     const flags = { durable: false, autoDelete: true, exclusive: false };
     let queue = address.kind === 'queue' ? vhost.queues.get(address.queue) : undefined;
     if (address.kind === 'queue' && queue === undefined) {
-      if (!address.declare) throw new BrokerError('not-found', `there is no queue ${JSON.stringify(address.queue)} in vhost ${vhost.name}`);
+      if (!address.declare)
+        throw new BrokerError('not-found', `there is no queue ${JSON.stringify(address.queue)} in vhost ${vhost.name}`);
       queue = vhost.declareQueue(queueSpec(address.queue, { ...flags, durable: true, autoDelete: false }, new Map()));
     }
     if (address.kind === 'binding') {
-      const name = address.share === null ? `embedded.${randomName(random, NAME_LENGTH)}` : `$share/${address.share}/${address.pattern}`;
+      const name =
+        address.share === null
+          ? `embedded.${randomName(random, NAME_LENGTH)}`
+          : `$share/${address.share}/${address.pattern}`;
       queue = vhost.queues.get(name) ?? vhost.declareQueue(queueSpec(name, flags, new Map()));
       vhost.bind(address.exchange, queue, address.pattern);
     }
-    const subscription = new Subscription(queue!, handler, prefetch, this.opened.turn, (ended) => this.subscriptions.delete(ended));
+    const subscription = new Subscription(queue!, handler, prefetch, this.opened.turn, (ended) =>
+      this.subscriptions.delete(ended),
+    );
     this.subscriptions.add(subscription);
     if (retained && address.kind === 'binding' && address.share === null && address.exchange === 'amq.topic') {
       subscription.replay(vhost.retained.walk(address.pattern), broker);
@@ -172,7 +185,12 @@ function propertiesOf(options: PublishOptions, text: boolean): Properties {
   return {
     ...NO_PROPERTIES,
     contentType: contentType ?? null,
-    correlationId: correlationId === undefined ? null : typeof correlationId === 'string' ? encoder.encode(correlationId) : correlationId,
+    correlationId:
+      correlationId === undefined
+        ? null
+        : typeof correlationId === 'string'
+          ? encoder.encode(correlationId)
+          : correlationId,
     replyTo: replyTo === undefined ? null : topicToAddress(replyTo),
     messageId: messageId ?? null,
     utf8: text,
@@ -180,7 +198,10 @@ function propertiesOf(options: PublishOptions, text: boolean): Properties {
 }
 
 /** Makes a broker and recovers what its storage kept. It listens nowhere until listen() is called. Rejects with ConfigError, naming every wrong option. */
-export async function createBroker({ config = {}, logger = SILENT }: CreateBrokerOptions = {}): Promise<EmbeddedBroker> {
+export async function createBroker({
+  config = {},
+  logger = SILENT,
+}: CreateBrokerOptions = {}): Promise<EmbeddedBroker> {
   const off = { mqtt: false, stomp: false, http: false } as const;
   const storage = { engine: 'memory', ...config.storage } as const;
   const resolved = resolveConfig({ ...config, storage, listeners: { ...off, ...config.listeners } });

@@ -46,7 +46,8 @@ export class Confirms implements Publisher, ConfirmSink {
     const failed = this.waiting;
     this.waiting = new Set();
     this.ring.clear();
-    for (const { reject } of failed) reject(new BrokerError('shutting-down', 'the log has failed; the message is not safe'));
+    for (const { reject } of failed)
+      reject(new BrokerError('shutting-down', 'the log has failed; the message is not safe'));
   }
 
   pause(): void {

@@ -1,13 +1,14 @@
 // A subscription of the embedding program: a consumer of a queue that calls a function for each message and settles it by what the function does.
+
+import { addressToTopic } from '../../protocols/mqtt/addresses.ts';
 import type { Broker } from '../core/broker.ts';
 import { type Consumer, Credit, Outcome } from '../core/consumer.ts';
-import { deliveryOptions, type DeliveryOptions } from '../core/delivery.ts';
+import { type DeliveryOptions, deliveryOptions } from '../core/delivery.ts';
 import type { Message } from '../core/message.ts';
 import type { Queue } from '../core/queue.ts';
 import type { RetainedEntry, RetainedWalk } from '../core/retained.ts';
 import type { Run } from '../core/run.ts';
 import type { Turn } from '../io/turn.ts';
-import { addressToTopic } from '../../protocols/mqtt/addresses.ts';
 
 /** A message as the program sees it. Everything in it stays valid. */
 export interface ReceivedMessage {
@@ -39,7 +40,13 @@ export class Subscription implements Consumer {
   private readonly onEnd: (subscription: Subscription) => void;
   private ended = false;
 
-  constructor(queue: Queue, handler: Handler, prefetch: number, turn: Turn, onEnd: (subscription: Subscription) => void) {
+  constructor(
+    queue: Queue,
+    handler: Handler,
+    prefetch: number,
+    turn: Turn,
+    onEnd: (subscription: Subscription) => void,
+  ) {
     this.queue = queue;
     this.handler = handler;
     this.turn = turn;
@@ -58,7 +65,15 @@ export class Subscription implements Consumer {
     for (const { run } of entries) this.queue.deliver(run, RETAINED, 0, false);
   }
 
-  deliver(_queue: Queue, run: Run, index: number, count: number, firstTag: number, deliveryCount: number, options: DeliveryOptions): boolean {
+  deliver(
+    _queue: Queue,
+    run: Run,
+    index: number,
+    count: number,
+    firstTag: number,
+    deliveryCount: number,
+    options: DeliveryOptions,
+  ): boolean {
     for (let i = 0; i < count; i++) {
       const message = run.message(index + i);
       const payload = new Uint8Array(message.payload);

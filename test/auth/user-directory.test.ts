@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { AuthResult, Credentials } from '../../src/core/authenticator.ts';
 import { formatPasswordHash, hashPassword, type PasswordHash, parsePasswordHash } from '../../src/auth/password.ts';
 import type { PasswordVerifier, Verdict } from '../../src/auth/password-verifier.ts';
 import { REMEMBER_MS, UserDirectory, type UserSettings } from '../../src/auth/user-directory.ts';
+import type { AuthResult, Credentials } from '../../src/core/authenticator.ts';
 import type { Resource } from '../../src/core/authorizer.ts';
 
 const hashOf = (password: string) => formatPasswordHash(hashPassword(Buffer.from(password), 14));

@@ -523,7 +523,7 @@ describe('named queues', () => {
     const [a, b] = ['a', 'b'].map((id) => MqttClient.connected(world, id, fields));
     a!.subscribe('$queue/jobs', 2);
     MqttClient.connected(world, 'p').publish('$queue/jobs', 'one', { qos: 1 });
-    const [{ packetId }] = a!.messages() as [{ packetId: number }];
+    const packetId = a!.messages()[0]!.packetId;
     b!.subscribe('$queue/jobs', 2);
     a!.hangUp();
     expect(b!.messages()).toEqual([]);

@@ -14,7 +14,10 @@ afterEach(async () => {
 });
 
 /** Resolves with the first `count` messages that a handler gets. */
-function collector(count: number): { handler: (message: ReceivedMessage) => void; messages: Promise<ReceivedMessage[]> } {
+function collector(count: number): {
+  handler: (message: ReceivedMessage) => void;
+  messages: Promise<ReceivedMessage[]>;
+} {
   const got: ReceivedMessage[] = [];
   let done: (messages: ReceivedMessage[]) => void = () => undefined;
   const messages = new Promise<ReceivedMessage[]>((resolve) => {
@@ -117,7 +120,10 @@ describe('an embedded broker', () => {
     const sluice = await broker({ config: { listeners: { mqtt: '127.0.0.1:0' } } });
     const [address] = await sluice.listen();
     expect(address).toMatchObject({ name: 'mqtt', host: '127.0.0.1' });
-    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${address!.port}`, { protocolVersion: 5, reconnectPeriod: 0 });
+    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${address!.port}`, {
+      protocolVersion: 5,
+      reconnectPeriod: 0,
+    });
     const { handler, messages } = collector(1);
     await sluice.subscribe('from/device', handler);
     await client.publishAsync('from/device', 'hello', { qos: 1 });

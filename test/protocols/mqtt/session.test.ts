@@ -349,9 +349,8 @@ describe('properties of MQTT 5', () => {
     const world = await new World().open();
     const resume = { clean: false, properties: properties({ sessionExpiryIntervalS: 1000 }) };
     MqttClient.connected(world, 's', resume).subscribe('a', 1);
-    world.mqttAdapter.connections.forEach((connection) =>
-      (connection.transport as unknown as { hangUp(): void }).hangUp(),
-    );
+    for (const { transport } of [...world.mqttAdapter.connections])
+      (transport as unknown as { hangUp(): void }).hangUp();
     const publisher = MqttClient.connected(world, 'p');
     publisher.publish('a', 'short', { qos: 1, properties: properties({ messageExpiryIntervalS: 5 }) });
     publisher.publish('a', 'long', { qos: 1, properties: properties({ messageExpiryIntervalS: 100 }) });

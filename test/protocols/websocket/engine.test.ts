@@ -75,12 +75,15 @@ function behaviour(engine: 'ws' | 'uws'): void {
     ['/stomp', ['v10.stomp', 'v11.stomp', 'v12.stomp'], 'stomp', 'v12.stomp'],
     ['/mqtt', [], 'mqtt', ''],
     ['/stomp', [], 'stomp', ''],
-  ])('a client at %s that offers %j is a client of %s [MQTT-6.0.0-3] [MQTT-6.0.0-4] [3.1.1 MQTT-6.0.0-3] [3.1.1 MQTT-6.0.0-4]', async (path, offered, adapter, subprotocol) => {
-    const { server, sessions } = await started();
-    const one = await client(server, path, offered);
-    expect(one.webSocket.protocol).toBe(subprotocol);
-    expect(await session(sessions)).toMatchObject({ adapter, subprotocol });
-  });
+  ])(
+    'a client at %s that offers %j is a client of %s [MQTT-6.0.0-3] [MQTT-6.0.0-4] [3.1.1 MQTT-6.0.0-3] [3.1.1 MQTT-6.0.0-4]',
+    async (path, offered, adapter, subprotocol) => {
+      const { server, sessions } = await started();
+      const one = await client(server, path, offered);
+      expect(one.webSocket.protocol).toBe(subprotocol);
+      expect(await session(sessions)).toMatchObject({ adapter, subprotocol });
+    },
+  );
 
   test('without path or subprotocol to tell, the first bytes do, over several messages if need be', async () => {
     const { server, sessions } = await started();
