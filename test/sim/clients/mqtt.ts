@@ -264,6 +264,10 @@ export class MqttActor implements Actor {
   abandon(link: MqttLink, expiryS = this.plan.expiryS): void {
     if (this.link !== link) return;
     this.link = null;
+    // [MQTT-3.1.2-6] of 3.1.1; MQTT 5.0 section 3.1.2.11.2: what the session knew ends with the connection.
+    if (this.v5 ? expiryS === 0 : link.clean) this.forget();
+    // Whether the broker has heard of that is another matter.
+    if (expiryS === 0 && this.plan.expiryS !== 0) this.unsure = true;
     this.sessionWaits(expiryS);
   }
 
@@ -338,7 +342,7 @@ export class MqttLink implements WireOwner<MqttFrame> {
   acksPending = 0;
   /** QoS 1 and 2 messages the broker takes at a time. */
   sendMaximum = 65_535;
-  private readonly clean: boolean;
+  readonly clean: boolean;
   private readonly last: boolean;
   private readonly oracle: Oracle;
   private lastAckMs = 0;

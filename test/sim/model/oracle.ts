@@ -167,7 +167,9 @@ export class Oracle {
     if (fields.will !== null) this.connWills.set(conn, fields.will);
     // A will that waits is due now where the session ends, and is not sent where it goes on.
     const { session } = identity;
-    if (session !== null && session.conn === null) this.settleDelayedWills(session, fields.clean);
+    if (session === null || session.conn !== null) return;
+    if (fields.clean) this.endSession(session);
+    else this.settleDelayedWills(session, false);
   }
 
   /** present is null where the version has no word for it. */
@@ -246,7 +248,8 @@ export class Oracle {
     this.connWills.delete(conn);
     if (successor !== null) this.counts.takeovers++;
     if (will !== undefined) this.willDue(session, will, successor);
-    if (session.expiryMs <= 0) this.endSession(session);
+    if (session.expiryMs <= 0 || (successor !== null && this.connects.get(successor)?.clean === true))
+      this.endSession(session);
     else this.startExpiry(session);
     return successor !== null;
   }
@@ -601,7 +604,12 @@ export class Oracle {
     if (queue !== null) this.fromQueue(conn, session, queue, found, delivery, again);
     else if (replay) this.replayEmitted(conn, session, found, again);
     else this.fromOwn(conn, session, found, delivery, again);
-    if (found.expiryMs > 0 && !again && !delivery.retain && this.nowMs() > found.lastFedMs + found.expiryMs + LATE_MS) {
+    if (
+      found.expiryMs > 0 &&
+      !delivery.dup &&
+      !delivery.retain &&
+      this.nowMs() > found.lastFedMs + found.expiryMs + LATE_MS
+    ) {
       this.fail(
         'expired',
         `${conn.name}: ${found} came ${Math.round(this.nowMs() - found.lastFedMs)} ms after it was sent, with an expiry of ${found.expiryMs} ms`,
@@ -751,6 +759,7 @@ export class Oracle {
       this.fail('qos', `${conn.name}: ${sent} came with QoS ${qos} from ${queue.name}; it should be ${low} to ${high}`);
     if (retain) this.fail('retain-flag', `${conn.name}: ${sent} came with RETAIN from ${queue.name}`);
     const allowed = sent.qos === 2 ? 1 : copies.possible;
+    if (copies.out + copies.settled >= allowed) this.endDoubtfulHolders(queue, sent);
     if (copies.out + copies.settled >= allowed) {
       this.fail(
         'delivered-twice',
@@ -777,6 +786,18 @@ export class Oracle {
     }
     if (qos === 0) copies.settled++;
     else copies.out++;
+  }
+
+  /** Sessions whose time may be up, and that had this message: since it came back, they have ended. */
+  private endDoubtfulHolders(queue: QueueModel, sent: Sent): void {
+    for (const { session } of this.identities) {
+      if (session === null || !session.doubtful || session.conn !== null) continue;
+      for (const outstanding of session.outstanding.values()) {
+        if (outstanding.queue !== queue || outstanding.sent !== sent) continue;
+        this.endSession(session);
+        break;
+      }
+    }
   }
 
   /** The client has given it to the application. */
