@@ -41,7 +41,7 @@ export interface DirectTarget {
  * intern their classes, so that object identity is equality.
  */
 export interface DeliveryClass {
-  /** Targets are of this class. Returns how many messages were handed on in total (dropped ones are counted by the class itself). */
+  /** Targets are of this class. Returns how many of them could take more at once; dropped messages are counted by the class itself. */
   deliver(run: Run, targets: readonly DirectTarget[]): number;
 }
 

@@ -479,6 +479,32 @@ describe('what is not durable yet', () => {
   });
 });
 
+describe('settlements', () => {
+  test('are told to the log with the unit, or when somebody has to answer for them, each once', async () => {
+    const world = await durableWorld(new MemoryStorage());
+    const queue = world.bound('q', 'amq.topic', 'a');
+    const taker = new Taker('t', 10);
+    queue.attach(taker, false);
+    world.topic('a', ['0', '1', '2', '3', '4', '5']);
+    const settle = (...which: number[]): void => {
+      for (const i of which) queue.settle(taker.got[i]!.tag, Outcome.Accepted);
+    };
+    settle(4, 5);
+    expect([queue.log!.count, queue.unsettledCount]).toEqual([6, 4]);
+    world.broker.positionOfAll();
+    expect(queue.log!.count).toBe(4);
+    // In any order: only what is consecutive is one range.
+    settle(2, 0, 1);
+    world.endUnit();
+    expect(queue.log!.count).toBe(1);
+    world.endUnit();
+    settle(3);
+    world.vhost.deleteQueue(queue);
+    world.endUnit();
+    expect([...world.storage.log.queueNames()]).toEqual([]);
+  });
+});
+
 describe('publishers', () => {
   test('wait when the log has too much on its way, until half of it is durable', async () => {
     const storage = new SlowStorage();

@@ -287,6 +287,17 @@ describe('consumers', () => {
     expect(it.queue.attemptsOf(first.got[0]!.tag)).toBe(2);
   });
 
+  test('one that does not keep up is passed over until it says so', () => {
+    const it = new TestQueue();
+    const [slow, other] = [it.attach(10), it.attach(1)];
+    slow.credit.held = true;
+    it.publish(numbers(3));
+    expect([slow.texts, other.texts]).toEqual([[], ['0']]);
+    slow.credit.held = false;
+    it.queue.pump();
+    expect([slow.texts, slow.credit.available]).toEqual([['1', '2'], 8]);
+  });
+
   test('leaving twice, or without having come, changes nothing', () => {
     const it = new TestQueue();
     const [taker, other] = [it.attach(1), it.attach(1)];

@@ -334,6 +334,16 @@ describe('declaring', () => {
     expect(refusal(() => world.exchange('e', 'nonsense'))).toMatch(/^invalid-argument/);
   });
 
+  test('there are only so many queues; those there are can still be declared', () => {
+    const world = new CoreWorld({ limits: { queuesMax: 2 } });
+    const first = world.queue('a');
+    world.queue('b');
+    expect(refusal(() => world.queue('c'))).toMatch(/^quota-exceeded/);
+    expect(world.queue('a')).toBe(first);
+    world.vhost.deleteQueue(first);
+    expect(refusal(() => world.queue('c'))).toBe('none');
+  });
+
   test('an exclusive queue is for its holder only', () => {
     const world = new CoreWorld();
     const [mine, other] = [{}, {}];
