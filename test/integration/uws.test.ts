@@ -101,7 +101,7 @@ describeWith(['uws'], 'WebSocket by uWebSockets.js', () => {
 
   it('closes who says nothing, and who says too much, before being let in', async () => {
     await broker.close();
-    const connection = { handshakeTimeoutMs: 200 };
+    const connection = { handshakeTimeoutMs: 600 };
     broker = await RealBroker.start({ listeners: LISTENERS, websocket: { engine: 'uws' }, connection });
     const silent = await RawClient.ws(broker.wsUrl('/mqtt'), 'mqtt');
     await silent.end();

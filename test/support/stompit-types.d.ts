@@ -32,7 +32,7 @@ declare module 'stompit' {
   export type MessageListener = (error: Error | null, message: IncomingFrame) => void;
 
   export class Client extends EventEmitter {
-    constructor(socket: Socket, options: { heartbeat?: [number, number] });
+    constructor(socket: Socket, options: { heartbeatDelayMargin?: number });
     connect(headers: Headers, listener: (error: Error | null, client: Client) => void): void;
     setCommandHandler(command: string, handler: (frame: IncomingFrame) => void): void;
     /** Of CONNECTED. */

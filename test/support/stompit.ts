@@ -1,7 +1,7 @@
 // stompit as the tests use it: promises with deadlines, whole bodies, a receipt for everything that a test waits for.
 import { createConnection } from 'node:net';
 import { Client, type FrameOptions, type Headers, type IncomingFrame, type Transaction } from 'stompit';
-import { Inbox, inTime } from './inbox.ts';
+import { DEADLINE_MS, Inbox, inTime } from './inbox.ts';
 import type { Ending } from './real-broker.ts';
 
 export interface StompMessage {
@@ -55,7 +55,7 @@ export class Stompit implements Ending {
     const client = new Promise<Client>((resolve, reject) => {
       // stompit writes a frame in several pieces; without noDelay each waits for the system to acknowledge the one before.
       const socket = createConnection({ host: '127.0.0.1', port, noDelay: true });
-      const made = new Client(socket, {});
+      const made = new Client(socket, { heartbeatDelayMargin: DEADLINE_MS });
       made.connect({ host: '/', ...connectHeaders }, (error, connected) =>
         error === null ? resolve(connected) : reject(error),
       );
