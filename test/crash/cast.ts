@@ -5,7 +5,7 @@ import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
 import { Dice } from '../sim/dice.ts';
 import type { Actor } from './actor.ts';
 import type { Ports } from './broker.ts';
-import type { Destination, Journal, Qos } from './journal.ts';
+import type { Destination, Excuse, Journal, Qos } from './journal.ts';
 import { Publisher, type PublisherOptions } from './publisher.ts';
 import { RetainedProbe, Retainer } from './retained.ts';
 import { Subscriber, type SubscriberOptions } from './subscriber.ts';
@@ -21,6 +21,8 @@ export interface Load {
   readonly largeMessages: number;
 }
 
+/** A client that was thrown out waits before it comes again. */
+const RETURN_MS = 250;
 /** Nothing more is to be done: so long without any event, while something is missing. */
 const QUIET_MS = 3000;
 const DRAIN_MS_MAX = 60_000;
@@ -38,6 +40,7 @@ export class Cast {
   private readonly dice: Dice;
   private round = 0;
   private port = 0;
+  private nextReturnAt = 0;
 
   constructor(journal: Journal, seed: number) {
     this.journal = journal;
@@ -130,7 +133,7 @@ export class Cast {
     }
     for (const publisher of this.publishers) {
       publisher.stop();
-      publisher.allow(publisher.source.id === LARGE ? largeMessages : messages);
+      publisher.allow(publisher.isLarge ? largeMessages : messages);
       void publisher.connect(port);
     }
     for (const retainer of this.retainers) {
@@ -141,6 +144,34 @@ export class Cast {
       if (!churner.isOpen) void churner.connect(port);
       churner.allow(messages);
     }
+  }
+
+  /** Publishers and keepers of retained messages come, nobody takes anything. */
+  publishOnly({ mqtt: port }: Ports, { messages, largeMessages }: Load): void {
+    this.port = port;
+    for (const subscriber of this.subscribers) subscriber.hangUp();
+    for (const publisher of this.publishers) publisher.allow(publisher.isLarge ? largeMessages : messages);
+    for (const retainer of this.retainers) retainer.allow(messages);
+    this.comeBack();
+  }
+
+  /** So many more messages of each publisher, from wherever it is. */
+  more(count: number): void {
+    for (const publisher of this.publishers) publisher.allow(count);
+  }
+
+  /** Publishers whose connection the broker has ended connect again. */
+  comeBack(): void {
+    const now = performance.now();
+    if (now < this.nextReturnAt) return;
+    this.nextReturnAt = now + RETURN_MS;
+    for (const client of [...this.publishers, ...this.retainers]) if (!client.isOpen) void client.connect(this.port);
+  }
+
+  /** Those who take messages come. */
+  async consume({ mqtt: port }: Ports): Promise<void> {
+    this.port = port;
+    await Promise.all(this.subscribers.map((subscriber) => subscriber.ready(port)));
   }
 
   /** While the broker lives: now and then somebody's cable is pulled, or somebody connects a second time. Ends when `signal` is aborted. */
@@ -171,7 +202,7 @@ export class Cast {
   }
 
   /** Nothing new is sent; what was not acknowledged is sent again, and everything is taken. What is missing then is lost. */
-  async drain({ mqtt: port }: Ports): Promise<void> {
+  async drain({ mqtt: port }: Ports, excused?: Excuse): Promise<void> {
     this.stop();
     this.port = port;
     const { journal, subscribers, publishers, retainers } = this;
@@ -198,7 +229,7 @@ export class Cast {
       if (unfinished > 0)
         journal.violation('liveness', `${clientId} has ${unfinished} QoS 2 exchanges that the broker does not finish`);
     }
-    journal.close();
+    journal.close(excused);
   }
 
   hangUp(): void {

@@ -11,9 +11,9 @@ import { RECOVERY_STEPS, STEPS, STOP_STEPS, type Step } from './steps.ts';
 
 /**
  * cycles: lives that end by a fault. seed: 0 takes one from the clock. fresh: after so many the data directory is a new one. verify: after so many everything is taken and judged. max:
- * milliseconds a life lasts at most. stop: 1 ends at the first violation.
+ * milliseconds a life lasts at most. stop: 1 ends at the first violation. lie: 1 has every sync do nothing, so that a power cut must show: it tests the campaign, not the broker.
  */
-export const CYCLE_DEFAULTS = { cycles: 1000, seed: 0, fresh: 100, verify: 10, max: 2000, stop: 0 } as const;
+export const CYCLE_DEFAULTS = { cycles: 1000, seed: 0, fresh: 100, verify: 10, max: 2000, stop: 0, lie: 0 } as const;
 export type CycleNumbers = { readonly [K in keyof typeof CYCLE_DEFAULTS]: number };
 
 /** How a life ends, and where it takes place. */
@@ -40,6 +40,8 @@ export function seedOf(asked: number): number {
   return asked === 0 ? (Date.now() % 1_000_000_000) + 1 : asked;
 }
 
+const LIE: Failpoint = { call: 'sync', name: '', k: 1, when: 'before', action: 'skip', sticky: true };
+
 export async function runCycles(
   run: Run,
   numbers: CycleNumbers,
@@ -55,7 +57,8 @@ export async function runCycles(
   for (let first = 0; first < cycles && (stop === 0 || run.counts.violations === 0); first += fresh) {
     const folder = run.makeFolder(`directory-${first}`);
     const place = open(folder);
-    const lives = new Lives({ run, folder, data: place.data, seed: run.seed + first, settings });
+    const env = numbers.lie === 0 || shim === null ? {} : shim.arm(LIE, place.data);
+    const lives = new Lives({ run, folder, data: place.data, seed: run.seed + first, settings, env });
     const count = Math.min(fresh, cycles - first);
     for (let i = 0; i < count && (stop === 0 || lives.journal.counts.violations === 0); i++) {
       run.cycles++;
@@ -184,7 +187,7 @@ class Cycle {
     const { lives, run, shim, dice, blow } = this;
     this.starts++;
     const step = shim !== null && dice.chance(0.5) ? dice.pick(STOP_STEPS) : null;
-    const broker = lives.start(step === null ? {} : this.arm(step, 1));
+    const broker = step === null ? lives.start() : lives.start(this.arm(step, 1));
     const ports = await broker.listening;
     const over = new AbortController();
     const work = ports === null ? Promise.resolve() : lives.work(ports, this.load, over.signal);

@@ -86,6 +86,8 @@ class Column {
 }
 
 /** One source of numbered messages. */
+export type Excuse = (source: Source, number: number) => boolean;
+
 export class Source {
   readonly id: number;
   readonly qos: Qos;
@@ -304,6 +306,8 @@ export class Journal {
     const marks = source.marks.get(number);
     if ((marks & Mark.Unknown) !== 0) this.counts.unknownDelivered++;
     if ((marks & Mark.Acknowledged) !== 0 && number >= seen.from) destination.outstanding--;
+    // What was refused and offered again has lost its place.
+    if ((marks & Mark.Refused) !== 0) return;
     const topic = source.topicOf.get(number);
     if (destination.rule.ordered && number < seen.lastOfTopic[topic]!) {
       this.violation(
@@ -315,8 +319,8 @@ export class Journal {
     seen.lastOfTopic[topic] = number;
   }
 
-  /** Everything that is confirmed and has not come, is lost. Called when the broker has nothing left. */
-  close(): void {
+  /** Everything that is confirmed and has not come, is lost, unless `excused`. Called when the broker has nothing left. */
+  close(excused: Excuse = () => false): void {
     for (const destination of this.destinations) {
       if (destination.outstanding === 0) continue;
       for (const source of this.sources.values()) {
@@ -324,7 +328,8 @@ export class Journal {
         for (let number = Math.max(1, from); number <= source.last; number++) {
           if (!this.isAcknowledged(source, number) || !destination.expects(source, number)) continue;
           if (destination.timesOf(source, number) > 0) continue;
-          this.violation('lost', `${destination.name} never got ${this.name(source, number)}`);
+          if (!excused(source, number))
+            this.violation('lost', `${destination.name} never got ${this.name(source, number)}`);
           // It is reported once.
           destination.seenOf(source).times.set(number, 1);
         }

@@ -93,6 +93,13 @@ export class LoopDisk {
     mounted.add(this.point);
   }
 
+  /** Repairs what a failed disk has left of the file system; it must not be mounted. */
+  check(): void {
+    const { status, stdout } = spawnSync('e2fsck', ['-fy', this.image], { encoding: 'utf8' });
+    // 0: nothing to do. 1: repaired. The rest: there is something it could not do.
+    if (status !== 0 && status !== 1) throw new Error(`e2fsck: ${stdout}`);
+  }
+
   unmount(): void {
     if (!mounted.has(this.point)) return;
     for (let attempt = 1; ; attempt++) {

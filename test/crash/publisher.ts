@@ -32,6 +32,7 @@ interface Underway {
 /** A peer that takes nothing is not sent more. */
 const UNSENT_BYTES_MAX = 4 * 1024 * 1024;
 const FAILURE_MIN = 0x80;
+const LARGE_BYTES = 10_000;
 /** MQTT 5: the peer knows no exchange under this identifier; what is to be expected when PUBCOMP got lost. */
 const PACKET_IDENTIFIER_NOT_FOUND = 0x92;
 
@@ -53,6 +54,10 @@ export class Publisher extends Actor {
     this.options = options;
     this.dice = dice;
     this.source = journal.source(options.id, options.qos, options.topics);
+  }
+
+  get isLarge(): boolean {
+    return this.options.sizeMin > LARGE_BYTES;
   }
 
   get unacknowledged(): number {
@@ -158,7 +163,8 @@ export class Publisher extends Actor {
   }
 
   protected acknowledged(number: number): void {
-    this.sessionSafe = true;
+    // Of QoS 1 a session remembers nothing.
+    if (this.options.qos === 2) this.sessionSafe = true;
     this.journal.acknowledged(this.source, number);
   }
 

@@ -25,6 +25,8 @@ interface Operation {
 }
 
 const WINDOW = 16;
+/** A client that was refused does not insist at once. */
+const REFUSED_WAIT_MS = 50;
 const CLEARED = 0;
 const NOTHING = new Uint8Array(0);
 
@@ -34,6 +36,7 @@ export class Retainer extends Actor {
   budget = 0;
   private readonly dice: Dice;
   private readonly underway = new Map<number, Operation>();
+  private readonly sentTwice = new Set<number>();
   /** By topic: numbers of messages it may hold, CLEARED among them; the first one is confirmed. */
   private readonly possible: number[][];
 
@@ -84,7 +87,8 @@ export class Retainer extends Actor {
   }
 
   protected onConnected(): void {
-    for (const [packetId, { topic, payload, taken }] of this.underway) {
+    for (const [packetId, { number, topic, payload, taken }] of this.underway) {
+      this.sentTwice.add(number);
       if (taken) this.send(pubrel(packetId));
       else this.sendOperation(packetId, topic, payload, true);
     }
@@ -97,14 +101,15 @@ export class Retainer extends Actor {
 
   protected onPacket(packet: Packet): void {
     const operation = 'packetId' in packet ? this.underway.get(packet.packetId) : undefined;
-    if (
-      operation === undefined ||
-      ('reasonCode' in packet && packet.reasonCode >= 0x80 && packet.type !== PacketType.PUBCOMP)
-    ) {
+    if (operation === undefined) {
       this.unexpected(packet);
       return;
     }
     const { packetId } = packet as Packet & { packetId: number };
+    if (packet.type !== PacketType.PUBCOMP && 'reasonCode' in packet && packet.reasonCode >= 0x80) {
+      this.refused(packetId, operation);
+      return;
+    }
     if (packet.type === PacketType.PUBREC) {
       this.confirm(operation);
       operation.taken = true;
@@ -116,8 +121,21 @@ export class Retainer extends Actor {
     this.fill();
   }
 
+  /** It must not have happened; it is not tried again. */
+  private refused(packetId: number, { number, topic, payload }: Operation): void {
+    this.journal.refused(this.source, number);
+    this.journal.givenUp(this.source, number);
+    this.underway.delete(packetId);
+    const possible = this.possible[topic]!;
+    // Refused on being sent again, it may have been stored the first time, without an answer.
+    if (!this.sentTwice.has(number)) possible.splice(possible.indexOf(payload.length === 0 ? -number : number), 1);
+    this.sentTwice.delete(number);
+    setTimeout(() => this.fill(), REFUSED_WAIT_MS);
+  }
+
   private confirm({ number, topic, payload }: Operation): void {
-    this.sessionSafe = true;
+    if (this.source.qos === 2) this.sessionSafe = true;
+    this.sentTwice.delete(number);
     if (this.journal.isAcknowledged(this.source, number)) return;
     this.journal.acknowledged(this.source, number);
     // What stood there before it is over for good.

@@ -6,9 +6,9 @@
  *   CRASH_NAME     end of the file's name, such as .segment; "/" for the directory itself; empty for any
  *   CRASH_K        which of the matching calls, from 1
  *   CRASH_WHEN     before | after | half (of a write)
- *   CRASH_ACTION   kill | cut | eio | enospc | slow
+ *   CRASH_ACTION   kill | cut | eio | enospc | slow | skip (of a sync: it says that it was done)
  *   CRASH_STICKY   1: every matching call from there on
- *   CRASH_HIT      file that gets a byte when it happens
+ *   CRASH_HIT      file that gets a line when it happens: the path of the struck file
  *
  * A sync is fsync, fdatasync, or a write to a descriptor opened with O_DSYNC.
  */
@@ -36,7 +36,7 @@
 
 enum { CALL_WRITE = 1, CALL_SYNC, CALL_RENAME, CALL_LINK, CALL_UNLINK, CALL_CREATE };
 enum { BEFORE, AFTER, HALF };
-enum { KILL, CUT, EIO_, ENOSPC_, SLOW };
+enum { KILL, CUT, EIO_, ENOSPC_, SLOW, SKIP };
 
 static char directory[PATH_MAX];
 static char name_end[128];
@@ -53,7 +53,7 @@ static int pick(const char *text, const char *const *names) {
 __attribute__((constructor)) static void configure(void) {
   static const char *const calls[] = {"", "write", "sync", "rename", "link", "unlink", "create", NULL};
   static const char *const whens[] = {"before", "after", "half", NULL};
-  static const char *const actions[] = {"kill", "cut", "eio", "enospc", "slow", NULL};
+  static const char *const actions[] = {"kill", "cut", "eio", "enospc", "slow", "skip", NULL};
   const char *dir = getenv("CRASH_DIR");
   call = pick(getenv("CRASH_CALL"), calls);
   when = pick(getenv("CRASH_WHEN"), whens);
@@ -79,13 +79,22 @@ static int matches_path(const char *path) {
   return path_length >= end_length && strcmp(path + path_length - end_length, name_end) == 0;
 }
 
+/* The path of the file that matched last, of this thread. */
+static _Thread_local char matched[PATH_MAX];
+
+static int matches(const char *path) {
+  if (!matches_path(path)) return 0;
+  snprintf(matched, sizeof matched, "%s", path);
+  return 1;
+}
+
 static int matches_fd(int fd) {
   char link[64], path[PATH_MAX];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, path, sizeof path - 1);
   if (length <= 0) return 0;
   path[length] = 0;
-  return matches_path(path);
+  return matches(path);
 }
 
 /* Whether this is the one. */
@@ -98,7 +107,9 @@ static void note(void) {
   if (hit_file == NULL) return;
   int fd = (int)syscall(SYS_openat, AT_FDCWD, hit_file, O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (fd < 0) return;
-  syscall(SYS_write, fd, "x", 1);
+  char line[PATH_MAX + 1];
+  int length = snprintf(line, sizeof line, "%s\n", matched);
+  syscall(SYS_write, fd, line, length);
   syscall(SYS_close, fd);
 }
 
@@ -126,6 +137,17 @@ static int fails(void) {
   return 1;
 }
 
+/* The bytes reach the page cache and no further. */
+static ssize_t write_unsynced(int fd, const void *bytes, size_t count, off_t at) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  int other = (int)syscall(SYS_openat, AT_FDCWD, link, O_WRONLY, 0);
+  if (other < 0) return -1;
+  ssize_t result = syscall(SYS_pwrite64, other, bytes, count, at);
+  syscall(SYS_close, other);
+  return result;
+}
+
 /* Part of the write reaches the file: as much as a crash in the middle may leave. Past the page cache only whole blocks could, so it takes another descriptor. */
 static void write_half(int fd, const void *bytes, size_t count, off_t at) {
   char link[64];
@@ -148,6 +170,10 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
     mine = synced && matches_fd(fd) && due();
   }
   if (!mine) return real(fd, bytes, count, at);
+  if (action == SKIP && call == CALL_SYNC) {
+    strike();
+    return write_unsynced(fd, bytes, count, at);
+  }
   if (when == HALF) write_half(fd, bytes, count, at);
   if (when != AFTER) {
     strike();
@@ -168,6 +194,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
   if (mine && when != AFTER) {                     \
     strike();                                      \
     if (fails()) return -1;                        \
+    if (action == SKIP && call == CALL_SYNC) return 0; \
   }                                                \
   int result = real(__VA_ARGS__);                  \
   if (mine && when == AFTER) {                     \
@@ -191,19 +218,19 @@ int fdatasync(int fd) {
 int rename(const char *from, const char *to) {
   static __typeof__(&rename) real;
   if (real == NULL) real = REAL(rename);
-  AROUND(call == CALL_RENAME && matches_path(to), from, to);
+  AROUND(call == CALL_RENAME && matches(to), from, to);
 }
 
 int link(const char *from, const char *to) {
   static __typeof__(&link) real;
   if (real == NULL) real = REAL(link);
-  AROUND(call == CALL_LINK && matches_path(to), from, to);
+  AROUND(call == CALL_LINK && matches(to), from, to);
 }
 
 int unlink(const char *path) {
   static __typeof__(&unlink) real;
   if (real == NULL) real = REAL(unlink);
-  AROUND(call == CALL_UNLINK && matches_path(path), path);
+  AROUND(call == CALL_UNLINK && matches(path), path);
 }
 
 int open64(const char *path, int flags, ...) {
@@ -213,7 +240,7 @@ int open64(const char *path, int flags, ...) {
   va_start(arguments, flags);
   mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  AROUND(call == CALL_CREATE && (flags & O_CREAT) != 0 && matches_path(path), path, flags, mode);
+  AROUND(call == CALL_CREATE && (flags & O_CREAT) != 0 && matches(path), path, flags, mode);
 }
 
 int open(const char *path, int flags, ...) {

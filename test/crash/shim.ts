@@ -9,8 +9,8 @@ export interface Failpoint {
   readonly name: string;
   readonly k: number;
   readonly when: 'before' | 'after' | 'half';
-  /** kill: SIGKILL. cut: the file system loses its power, then SIGKILL. eio, enospc: the call fails. slow: it takes 300 ms longer. */
-  readonly action: 'kill' | 'cut' | 'eio' | 'enospc' | 'slow';
+  /** kill: SIGKILL. cut: the file system loses its power, then SIGKILL. eio, enospc: the call fails. slow: it takes 300 ms longer. skip: a sync does nothing. */
+  readonly action: 'kill' | 'cut' | 'eio' | 'enospc' | 'slow' | 'skip';
   readonly sticky?: boolean;
 }
 
@@ -50,9 +50,14 @@ export class Shim {
     };
   }
 
+  /** The files it struck since arm(), in order. */
+  get struck(): string[] {
+    return existsSync(this.hitFile) ? readFileSync(this.hitFile, 'utf8').trimEnd().split('\n') : [];
+  }
+
   /** How often it struck since arm(). */
   get hits(): number {
-    return existsSync(this.hitFile) ? readFileSync(this.hitFile).length : 0;
+    return this.struck.length;
   }
 }
 
