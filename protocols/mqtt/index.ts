@@ -23,7 +23,7 @@ import { filterToAddress, type PublishAddress, topicToAddress } from './addresse
 import { ClientState } from './client-state.ts';
 import { Connection } from './connection.ts';
 import { MqttClasses } from './direct.ts';
-import { topicNameInvalid } from './errors.ts';
+import { malformed, topicNameInvalid } from './errors.ts';
 import { EXCLUSIVE_PREFIX, HeldFilters, SHARE_PREFIX } from './held-filters.ts';
 import type { MqttOptions } from './options.ts';
 import { connack, properties } from './packet.ts';
@@ -34,6 +34,7 @@ import { connackReturnCode, ReasonCode, shortReason } from './reason-codes.ts';
 import { Retries } from './retries.ts';
 import { StoredSessions } from './stored-sessions.ts';
 import { endDeliveries, shareQueue } from './subscriptions.ts';
+import { validText } from './text.ts';
 import { type TopicLimits, validTopicNameBytes } from './topics.ts';
 import { type DelayedWill, sendWill } from './will.ts';
 
@@ -296,8 +297,11 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   /** A route for a topic name in bytes, not yet resolved. Throws topic-name-invalid. */
   makeRoute(bytes: Uint8Array, start: number, end: number): Route {
     if (!validTopicNameBytes(bytes, start, end, this.topicLimits)) {
+      // What is no text at all is malformed; a text that names no topic is another thing.
+      if (!validText(bytes, start, end))
+        throw malformed(`a topic of ${end - start} bytes is not well-formed UTF-8, or contains U+0000`);
       throw topicNameInvalid(
-        `a topic of ${end - start} bytes is empty, not UTF-8, has wildcards, or more than ${this.topicLimits.levelsMax} levels`,
+        `a topic of ${end - start} bytes is empty, has wildcards, or more than ${this.topicLimits.levelsMax} levels`,
       );
     }
     const topic = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');

@@ -185,6 +185,9 @@ function namedQueue(
   const there = vhost.queues.get(address.queue);
   if (there !== undefined && (!address.declare || args.size === 0)) {
     vhost.checkHolder(there, session);
+    if (!there.mayAttach(false)) {
+      throw new BrokerError('resource-locked', `queue ${JSON.stringify(there.name)} has an exclusive consumer`);
+    }
     return there;
   }
   if (!address.declare)

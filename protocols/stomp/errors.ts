@@ -112,7 +112,7 @@ export function errorFrame(
 ): Frame {
   const known = errorText(error.code);
   const { message, word, help } = known ?? ERROR_TEXTS['internal-error'];
-  const headers = ['message', message, 'content-type', 'text/plain'];
+  const headers = ['message', message, 'content-type', 'text/plain;charset=utf-8'];
   // STOMP 1.2 "Protocol Negotiation": the ERROR for no common version lists the supported ones.
   if (error.code === 'version-unsupported') headers.push('version', '1.0,1.1,1.2');
   if (receiptId !== null) headers.push('receipt-id', receiptId);

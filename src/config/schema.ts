@@ -342,7 +342,10 @@ export const configSchema = z.strictObject({
   }),
 
   retained: section({
-    max: count('messages', 0, 100_000_000, { default: 1_000_000, why: 'Retained messages of one virtual host.' }),
+    max: count('messages', 0, 100_000_000, {
+      default: 2_000_000,
+      why: 'Retained messages of one virtual host, the broker’s own figures among them.',
+    }),
     bytesMax: size(0, 1024 * GIB, { default: 256 * MIB, why: 'Their payloads together.' }),
   }),
 

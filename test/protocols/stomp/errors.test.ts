@@ -19,7 +19,7 @@ describe('a STOMP error', () => {
       'message',
       'malformed frame received',
       'content-type',
-      'text/plain',
+      'text/plain;charset=utf-8',
       'receipt-id',
       'r:7',
     ]);
