@@ -1,5 +1,5 @@
 // What benchmarks of the store alone share: a storage on the real disk with its queues, loops that keep a number of messages on their way, and what the disk itself does.
-import { closeSync, constants, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { AS_PUBLISHED } from '../../src/core/delivery.ts';
 import type { Message } from '../../src/core/message.ts';
@@ -186,6 +186,8 @@ export function rawRate(directory: string): Raw {
   const zeros = new Uint8Array(size);
   const made = openSync(path, 'w');
   writeSync(made, zeros);
+  // Otherwise the first writes would also pay for giving the file its blocks.
+  fsyncSync(made);
   closeSync(made);
   const { Memory } = (
     globalThis as unknown as {

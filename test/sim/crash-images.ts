@@ -268,6 +268,8 @@ class Campaign {
       positions.push(storage.log.position);
       const work = dice.below(6);
       for (let k = 0; k < work; k++) this.step(crew);
+      // As a host does every second: a resting log tidies up.
+      if (dice.chance(0.1)) storage.checkSpace();
       if (this.images.length > 0 && depth === 0) await this.checkImages();
       if (this.enough) break;
     }

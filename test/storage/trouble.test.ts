@@ -199,3 +199,118 @@ describe('a failed write or sync', () => {
     }
   }
 });
+
+describe('space', () => {
+  it('is given back while the log rests: scattered survivors are brought together, and all are there', async () => {
+    const disk = new SimDisk();
+    const { storage, work, texts } = await open(disk, { checkpointBytes: 1e9 });
+    const q = storage.log.openQueue('q', Durability.Fsync);
+    const to = targets([q]);
+    for (let i = 1; i <= 3000; i++) {
+      storage.log.append(textRun(`${i}:`.padEnd(800, 'x')), to);
+      if (i % 10 === 0) storage.endUnit();
+      work();
+    }
+    const full = disk.usedBytes;
+    for (let from = 1; from <= 3000; from += 100) q.settle(from, 99);
+    storage.endUnit();
+    work();
+    for (let i = 0; i < 40; i++) {
+      storage.checkSpace();
+      work();
+    }
+    const liveBytes = 30 * 800;
+    expect(full).toBeGreaterThan(3000 * 800);
+    expect(disk.usedBytes).toBeLessThanOrEqual(2 * liveBytes + 4 * 64 * 1024);
+    expect(texts('q').map((text) => Number.parseInt(text, 10))).toEqual(
+      Array.from({ length: 30 }, (_, i) => (i + 1) * 100),
+    );
+    // And nothing goes on for ever.
+    const { calls } = disk;
+    const writes = storage.figures.logBytes;
+    for (let i = 0; i < 5; i++) {
+      storage.checkSpace();
+      work();
+    }
+    expect(storage.figures.logBytes).toBe(writes);
+    expect(disk.calls).toBe(calls);
+    const after = await open(disk.afterPowerCut(new Dice(1), 'drop'));
+    expect(after.texts('q').length).toBe(30);
+  });
+
+  it('of a drained queue is given back but for what stands ready', async () => {
+    const disk = new SimDisk();
+    const { storage, work } = await open(disk, { checkpointBytes: 200 * 1024, ballastBytes: 64 * 1024 });
+    const q = storage.log.openQueue('q', Durability.Fsync);
+    for (let i = 0; i < 2000; i++) {
+      storage.log.append(textRun('x'.repeat(700)), targets([q]));
+      storage.endUnit();
+      work();
+    }
+    while (q.count > 0) q.settle(q.firstSequence, 1);
+    storage.endUnit();
+    for (let i = 0; i < 10; i++) {
+      work();
+      storage.checkSpace();
+    }
+    work();
+    const checkpoint = disk.list('/data').filter((name) => name.includes('checkpoint'));
+    const bytes = checkpoint.reduce((sum, name) => sum + disk.sizeOf(`/data/${name}`), 0);
+    expect(disk.usedBytes).toBeLessThanOrEqual(4 * 64 * 1024 + bytes);
+  });
+});
+
+describe('a unit longer than a segment', () => {
+  it('is all there or not at all, wherever the power is cut', async () => {
+    const count = 40;
+    let whole = 0;
+    let none = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const dice = new Dice(seed);
+      const disk = new SimDisk();
+      disk.directFiles = seed % 2 === 0;
+      const { storage, work, crew, listener } = await open(disk);
+      const q = storage.log.openQueue('q', Durability.Fsync);
+      storage.log.append(textRun('before'), targets([q]));
+      storage.endUnit();
+      work();
+      // 40 records of 5,000 bytes in frames of 16 KB and segments of 64 KB.
+      let position = 0;
+      for (let i = 0; i < count; i++) position = storage.log.append(textRun(`${i}:`.padEnd(5000, 'u')), targets([q]));
+      storage.endUnit();
+      for (let steps = dice.below(30); steps > 0; steps--) if (!crew.stepWriter()) crew.stepKeeper();
+      const confirmed = listener.durable >= position;
+      const after = await open(disk.afterPowerCut(dice, dice.pick(['drop', 'keep', 'prefix', 'random'])));
+      const got = after.texts('q');
+      expect(got[0]).toBe('before');
+      if (got.length === 1) {
+        none++;
+        expect(confirmed, `seed ${seed}: confirmed and gone`).toBe(false);
+        continue;
+      }
+      whole++;
+      expect(
+        got.slice(1).map((text) => Number.parseInt(text, 10)),
+        `seed ${seed}`,
+      ).toEqual(Array.from({ length: count }, (_, i) => i));
+    }
+    expect(whole).toBeGreaterThan(5);
+    expect(none).toBeGreaterThan(5);
+  });
+
+  it('and a message longer than several are stored, fetched and found again', async () => {
+    const disk = new SimDisk();
+    const { storage, work, texts } = await open(disk);
+    const q = storage.log.openQueue('q', Durability.Fsync);
+    const long = 'abcdefgh'.repeat(40_000);
+    storage.log.append(textRun('small'), targets([q]));
+    storage.log.append(textRun(long), targets([q]));
+    storage.log.append(textRun('after'), targets([q]));
+    storage.endUnit();
+    work();
+    expect(storage.log.durablePosition).toBe(storage.log.position);
+    expect(texts('q')).toEqual(['small', long, 'after']);
+    const after = await open(disk.afterPowerCut(new Dice(1), 'drop'));
+    expect(after.texts('q')).toEqual(['small', long, 'after']);
+  });
+});

@@ -15,7 +15,8 @@
 //     End      reach f64 │ clean u32 │ –
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { type Disk, readFully } from '../../io/disk.ts';
+import { type Disk, type DiskFile, errorCode, readFully } from '../../io/disk.ts';
+import { assert } from '../../lib/assert.ts';
 import { Durability } from '../commit-log.ts';
 import type { Contents } from './contents.ts';
 import type { EmbeddedQueue } from './queue.ts';
@@ -220,50 +221,65 @@ export interface LoadedCheckpoint {
   readonly start: number;
   readonly reach: number;
   readonly clean: boolean;
-  /** Blocks that were damaged in one of the two files. */
-  readonly mendedBlocks: number;
 }
 
-/** Both files of a checkpoint, one block after the other; null when a block is good in neither. */
-function readBlocks(disk: Disk, directory: string, name: string): { blocks: Uint8Array[]; mended: number } | null {
-  const files = [name, copyName(name)].map((one) => readWhole(disk, join(directory, one)));
-  const blocks: Uint8Array[] = [];
-  let mended = 0;
-  for (let at = 0; ; ) {
-    const good = files.map((bytes) => (bytes === null ? null : blockAt(bytes, at, blocks.length)));
-    const block = good[0] ?? good[1] ?? null;
-    if (block === null) return null;
-    if (good[0] === null || good[1] === null) mended++;
-    blocks.push(block);
-    at += block.length;
-    const kind = lastKind(block);
-    if (kind === Kind.End) return { blocks, mended };
+/**
+ * A checkpoint read a block at a time, so that a start needs no more memory than the index itself. The second file is looked at only where the first one is damaged.
+ */
+class Blocks {
+  private readonly files: (DiskFile | null)[];
+  private memory = new Uint8Array(BLOCK_BYTES);
+
+  constructor(disk: Disk, directory: string, name: string) {
+    this.files = [name, copyName(name)].map((one) => openIfPossible(disk, join(directory, one)));
+  }
+
+  close(): void {
+    for (const file of this.files) file?.close();
+  }
+
+  /** Shows all blocks in order; false when one of them is good in neither file. The bytes are valid during the call. */
+  each(visit: (block: Uint8Array) => void): boolean {
+    for (let at = 0, number = 0; ; number++) {
+      const block = this.read(0, at, number) ?? this.read(1, at, number);
+      if (block === null) return false;
+      visit(block);
+      if (lastKind(block) === Kind.End) return true;
+      at += block.length;
+    }
+  }
+
+  private read(which: 0 | 1, at: number, number: number): Uint8Array | null {
+    const file = this.files[which] ?? null;
+    if (file === null) return null;
+    try {
+      const head = this.memory.subarray(0, BLOCK_HEADER_BYTES);
+      if (readFully(file, head, 0, BLOCK_HEADER_BYTES, at) < BLOCK_HEADER_BYTES) return null;
+      const view = new DataView(head.buffer);
+      const length = view.getUint32(4, true);
+      if (view.getUint32(0, true) !== MAGIC || view.getUint32(12, true) !== number) return null;
+      if (length < BLOCK_HEADER_BYTES || length % 8 !== 0 || at + length > file.size()) return null;
+      const crc = view.getUint32(8, true);
+      if (length > this.memory.length) this.memory = new Uint8Array(length);
+      const { memory } = this;
+      if (readFully(file, memory, 0, length, at) < length) return null;
+      return crc32(memory.subarray(12, length)) === crc ? memory.subarray(0, length) : null;
+    } catch (error) {
+      // Unreadable: the other file has to do.
+      if (errorCode(error) === '') throw error;
+      return null;
+    }
   }
 }
 
-function readWhole(disk: Disk, path: string): Uint8Array | null {
+function openIfPossible(disk: Disk, path: string): DiskFile | null {
   try {
-    const file = disk.open(path, 'read');
-    try {
-      const bytes = new Uint8Array(file.size());
-      return bytes.subarray(0, readFully(file, bytes, 0, bytes.length, 0));
-    } finally {
-      file.close();
-    }
-  } catch {
+    return disk.open(path, 'read');
+  } catch (error) {
     // Missing or unreadable: the other file has to do, and when that fails too, the whole log is read.
+    if (errorCode(error) === '') throw error;
     return null;
   }
-}
-
-function blockAt(bytes: Uint8Array, at: number, number: number): Uint8Array | null {
-  if (at + BLOCK_HEADER_BYTES > bytes.length) return null;
-  const view = new DataView(bytes.buffer, bytes.byteOffset + at);
-  const length = view.getUint32(4, true);
-  if (view.getUint32(0, true) !== MAGIC || view.getUint32(12, true) !== number) return null;
-  if (length < BLOCK_HEADER_BYTES || length % 8 !== 0 || at + length > bytes.length) return null;
-  const block = bytes.subarray(at, at + length);
-  return crc32(block.subarray(12)) === view.getUint32(8, true) ? block : null;
 }
 
 function lastKind(block: Uint8Array): number {
@@ -282,23 +298,40 @@ export function loadCheckpoint(
   contents: Contents,
   segmentOf: (number: number) => Segment | undefined,
 ): LoadedCheckpoint | null {
-  const read = readBlocks(disk, directory, name);
-  if (read === null) return null;
-  const live = (position: number): void => contents.segments.onLive(position, 1);
+  const blocks = new Blocks(disk, directory, name);
+  try {
+    return loadFrom(blocks, contents, segmentOf);
+  } finally {
+    blocks.close();
+  }
+}
+
+function loadFrom(
+  blocks: Blocks,
+  contents: Contents,
+  segmentOf: (number: number) => Segment | undefined,
+): LoadedCheckpoint | null {
+  const { segments } = contents;
+  const live = (position: number, count: number): void => segments.onLive(position, count);
+  const together = (low: number, high: number): boolean => {
+    const segment = segments.at(low);
+    return segment !== undefined && high < segment.end;
+  };
   const nexts: [queue: number, next: number][] = [];
   const totals: [segment: Segment, total: number][] = [];
   const far = new Map<string, number>();
   let start = 0;
   let reach = 0;
   let clean = false;
-  // Far positions stand behind the entries they belong to, so they are collected first.
-  for (const block of read.blocks) {
+  // The first time through shows whether it is whole; far positions, which stand behind the entries they belong to, are collected on the way.
+  const whole = blocks.each((block) => {
     eachEntry(block, (kind, view, at) => {
       if (kind === Kind.Far)
         far.set(`${view.getUint32(at, true)}:${view.getFloat64(at + 8, true)}`, view.getFloat64(at + 16, true));
     });
-  }
-  for (const block of read.blocks) {
+  });
+  if (!whole) return null;
+  const again = blocks.each((block) => {
     eachEntry(block, (kind, view, at) => {
       const byte = view.byteOffset + at;
       switch (kind) {
@@ -362,6 +395,7 @@ export function loadCheckpoint(
               new Uint32Array(view.buffer, byte + 24, count),
               positions,
               live,
+              together,
             );
           break;
         }
@@ -371,10 +405,11 @@ export function loadCheckpoint(
           break;
       }
     });
-  }
+  });
+  assert(again, 'a checkpoint that was whole can not be read a second time');
   for (const [id, next] of nexts) contents.queuesById.get(id)?.endRestore(next);
   for (const [segment, total] of totals) segment.total = Math.max(segment.live, total);
-  return { start, reach, clean, mendedBlocks: read.mended };
+  return { start, reach, clean };
 }
 
 function eachEntry(block: Uint8Array, visit: (kind: number, view: DataView, at: number) => void): void {

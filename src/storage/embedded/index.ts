@@ -298,45 +298,65 @@ export class IndexList {
     return limit;
   }
 
-  /** Adds a dumped chunk behind what is there. Tells `watch` nothing; calls live(position) for every live entry. */
+  /**
+   * Adds a dumped chunk behind what is there. `live` is told of every live entry: of those from position `low` to `high` at once, when `together` allows it, else one by one.
+   */
   restore(
     base: number,
     first: number,
     entries: Uint32Array,
     far: Float64Array | null,
-    live: (position: number) => void,
+    live: (position: number, count: number) => void,
+    together: (low: number, high: number) => boolean,
   ): void {
     const { index } = this;
     this.closeTail();
-    this.nextSequence = first + entries.length;
+    const { length } = entries;
+    this.nextSequence = first + length;
     let dead = 0;
-    let firstLive = entries.length;
-    for (let k = entries.length - 1; k >= 0; k--) {
-      if (entries[k] === DEAD) dead++;
-      else firstLive = k;
+    let firstLive = length;
+    let farCount = 0;
+    let low = DEAD;
+    let high = 0;
+    for (let k = 0; k < length; k++) {
+      const entry = entries[k]!;
+      if (entry === DEAD) {
+        dead++;
+        continue;
+      }
+      if (firstLive === length) firstLive = k;
+      if (entry === FAR) {
+        farCount++;
+        continue;
+      }
+      if (entry < low) low = entry;
+      if (entry > high) high = entry;
     }
-    if (dead === entries.length) return;
+    if (dead === length) return;
     let sizeClass = CLASS_MIN;
-    while (1 << sizeClass < entries.length) sizeClass++;
+    while (1 << sizeClass < length) sizeClass++;
     const chunk = index.makeChunk(sizeClass, base, first);
     const place = index.at[chunk]!;
     const page = index.pages[place >>> 16]!;
     const from = place & 0xffff;
     page.set(entries, from);
-    for (let k = 0; k < entries.length; k++) {
-      const entry = entries[k]!;
-      if (entry === DEAD) continue;
-      if (entry === FAR) index.far.set(place + k, far![k]!);
-      live(entry === FAR ? far![k]! : base + entry * 4);
+    if (farCount === 0 && together(base + low * 4, base + high * 4)) live(base + low * 4, length - dead);
+    else {
+      for (let k = 0; k < length; k++) {
+        const entry = entries[k]!;
+        if (entry === DEAD) continue;
+        if (entry === FAR) index.far.set(place + k, far![k]!);
+        live(entry === FAR ? far![k]! : base + entry * 4, 1);
+      }
     }
-    index.count[chunk] = entries.length;
+    index.count[chunk] = length;
     index.dead[chunk] = dead;
     if (this.chunks === EMPTY) this.chunks = [];
     this.chunks.push(chunk);
     if (this.count === 0) this.firstSequence = first + firstLive;
-    this.count += entries.length - dead;
+    this.count += length - dead;
     this.page = page;
-    this.pageAt = from + entries.length;
+    this.pageAt = from + length;
     this.pageEnd = this.pageAt;
     this.tailBase = base;
   }

@@ -286,7 +286,8 @@ export class Log {
     let position = this.pending.length === 0 && this.sealedInRing ? this.sealedEnd : align(this.sealedEnd, BLOCK_BYTES);
     // Memory of its own begins a block of its own, hence the block to spare.
     if (position + room + BLOCK_BYTES > this.segment.end) this.enterNext(room);
-    if (position < this.segment.base) position = this.segment.base + SEGMENT_DATA_START;
+    // The end of a segment that is full to the last block is the very place where the next one begins, with its header.
+    position = Math.max(position, this.segment.base + SEGMENT_DATA_START);
     const { stride } = this.segments;
     const oldest = this.pending.length === 0 ? position : this.pending[0]!.position;
     const inRing =

@@ -59,8 +59,6 @@ export interface Recovered {
   readonly checkpointName: string;
   /** How far the log went when it was written. */
   readonly checkpointReach: number;
-  /** Its blocks that are damaged in one of its two files. */
-  readonly mendedBlocks: number;
   readonly clean: boolean;
   readonly tornTailBytes: number;
   readonly damages: readonly Damage[];
@@ -99,6 +97,8 @@ class Recovery {
   /** Definitions are looked for in the whole log before anything is replayed: where one is damaged, its repetition has to do. */
   private readonly definitionsFirst: boolean;
   private readonly damages: Damage[] = [];
+  /** What scan() reads a segment into, one after the other. */
+  private readonly scratch: Uint8Array;
   private quarantinedBytes = 0;
   private tornTailBytes = 0;
   /** Loose frames were cut off: the log ends there. */
@@ -119,6 +119,7 @@ class Recovery {
     this.faults = faults;
     this.definitionsFirst = definitionsFirst;
     this.replay = new Replay(contents, faults);
+    this.scratch = new Uint8Array(contents.segments.stride);
   }
 
   run(): Recovered {
@@ -130,7 +131,6 @@ class Recovery {
     let start = 0;
     let reach = 0;
     let saidClean = false;
-    let mendedBlocks = 0;
     let used = -1;
     for (const name of names) {
       const loaded = loadCheckpoint(this.disk, this.directory, name, this.contents, (number) => byNumber.get(number));
@@ -146,7 +146,6 @@ class Recovery {
       }
       ({ start, reach } = loaded);
       saidClean = loaded.clean;
-      mendedBlocks = loaded.mendedBlocks;
       used = checkpointNumber(name);
       break;
     }
@@ -197,7 +196,6 @@ class Recovery {
       checkpointBytes: used < 0 ? 0 : this.sizeOf(checkpointName(used)),
       checkpointName: used < 0 ? '' : checkpointName(used),
       checkpointReach: reach,
-      mendedBlocks,
       clean,
       tornTailBytes: this.tornTailBytes,
       damages: this.damages,
@@ -269,7 +267,7 @@ class Recovery {
   /** Replays the frames of a segment from position `from` on. `previous` is where the last frame ended. Returns where the last valid one of this segment ends. */
   private scan(files: readonly SegmentFile[], index: number, from: number, previous: number): number {
     const { segment } = files[index]!;
-    const bytes = this.bytesOf(files[index]!, from);
+    const bytes = this.bytesOf(files[index]!, from, this.scratch);
     const view = new DataView(bytes.buffer);
     let end = from;
     let last = previous;
@@ -321,12 +319,13 @@ class Recovery {
     return false;
   }
 
-  /** The bytes of a segment from a position on. */
-  private bytesOf({ segment, path }: SegmentFile, from: number): Uint8Array {
+  /** The bytes of a segment from a position on; in `memory` when they fit. */
+  private bytesOf({ segment, path }: SegmentFile, from: number, memory: Uint8Array | null = null): Uint8Array {
     const file = this.disk.open(path, 'read');
     try {
       const offset = from - segment.base;
-      const bytes = new Uint8Array(Math.max(0, Math.min(file.size(), segment.end - segment.base) - offset));
+      const size = Math.max(0, Math.min(file.size(), segment.end - segment.base) - offset);
+      const bytes = memory !== null && size <= memory.length ? memory.subarray(0, size) : new Uint8Array(size);
       readFully(file, bytes, 0, bytes.length, offset);
       return bytes;
     } finally {

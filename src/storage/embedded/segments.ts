@@ -22,6 +22,8 @@ export class Segment {
   deadAt = 0;
   /** The log has left it for good. */
   closed = false;
+  /** It holds messages that can not be read: compaction can not empty it. */
+  stuck = false;
   /** Offsets of frames, about EXTENT_BYTES apart: what is between two of them is read as one piece. */
   readonly extents: number[] = [];
 

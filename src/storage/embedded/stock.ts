@@ -25,7 +25,7 @@ export interface SpaceLimits {
 const AHEAD = 2;
 /** Dead ones kept to be recycled, while the log grows and when it rests. Renaming one takes a millisecond, making one some fifty. */
 const KEPT = 8;
-const KEPT_AT_REST = 1;
+const KEPT_AT_REST = 0;
 
 export class Stock implements SegmentSupply {
   full = false;

@@ -63,8 +63,11 @@ export const READ_CACHE_BYTES = 32 * 1024 * 1024;
 export const CHECKPOINT_BYTES = 256 * 1024 * 1024;
 export const FREE_BYTES_MIN = 50 * 1024 * 1024;
 export const FREE_SHARE_MIN = 0.05;
-export const BALLAST_BYTES = 64 * 1024 * 1024;
+/** As much as a segment: with the two that stand ready it lasts for the settlements of what a full disk holds, and for the checkpoint that frees it. */
+export const BALLAST_BYTES = SEGMENT_BYTES;
 export const COMPACT_BELOW = 0.4;
+/** A log that grows by less between two looks rests. */
+const RESTING_BYTES = 256 * 1024;
 
 export class EmbeddedStorage implements Storage, CommitLog {
   readonly log: CommitLog = this;
@@ -82,7 +85,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
   private stock: Stock | null = null;
   private upkeep: Upkeep | null = null;
   private toldDurable = 0;
-  private checkedEnd = -1;
+  private checkedEnd = Number.NEGATIVE_INFINITY;
   private failed: Error | null = null;
   private closing = false;
   private readonly idleWaiters: (() => void)[] = [];
@@ -337,7 +340,8 @@ export class EmbeddedStorage implements Storage, CommitLog {
     const { frames, stock, upkeep } = this;
     if (this.failed !== null || this.closing || frames === null || stock === null || upkeep === null) return;
     stock.check();
-    if (frames.end === this.checkedEnd && this.contents.segments.deadCount > 0) upkeep.checkpointSoon();
+    if (frames.end - this.checkedEnd <= RESTING_BYTES) upkeep.tidy();
+    else upkeep.hurry();
     this.checkedEnd = frames.end;
   }
 

@@ -125,14 +125,6 @@ class Look {
     // Stretches without frames are found again below, together with those a start would not look at.
     for (const damage of recovered.damages) if (damage.reason !== NO_VALID_FRAME) this.damages.push(damage);
     const checkpoint = this.checkpoint();
-    // A crash may have come between the two renames that put a checkpoint in place: one file is as good as two.
-    if (recovered.mendedBlocks > 0 && checkpoint?.files === 2)
-      this.note(
-        recovered.checkpointName,
-        0,
-        0,
-        `${recovered.mendedBlocks} blocks of one copy are damaged; the other has them`,
-      );
     if (recovered.unreadableRecords > 0)
       this.note('', 0, 0, `${recovered.unreadableRecords} records refer to queues whose definitions are damaged`);
     this.sortIntoSegments();
@@ -170,7 +162,11 @@ class Look {
     if (name === '') return null;
     const there = new Set(this.disk.list(this.directory));
     const files = [name, copyName(name)].filter((one) => there.has(one));
-    const bytes = files.reduce((sum, one) => sum + readFile(this.disk, join(this.directory, one)).length, 0);
+    const contents = files.map((one) => readFile(this.disk, join(this.directory, one)));
+    const bytes = contents.reduce((sum, one) => sum + one.length, 0);
+    // A crash may have come between the two renames that put a checkpoint in place: one file is as good as two.
+    if (files.length === 2 && !Buffer.from(contents[0]!.buffer, 0, contents[0]!.length).equals(contents[1]!))
+      this.note(name, 0, 0, 'the two files of the checkpoint differ: one of them is damaged, the other one is used');
     return { name, files: files.length, bytes, start, reach };
   }
 

@@ -30,6 +30,10 @@ export interface UpkeepParts {
 const YOUNG_SEGMENTS = 2;
 /** Segments compacted at a time. */
 const VICTIMS_MAX = 8;
+/** A resting log writes its checkpoint anew when it would be less than half, and so much, smaller. */
+const SHRUNK_BYTES = 1 << 20;
+/** While the log rests there is time: no segment is too young, and half dead is enough, so that the disk holds at most twice what lives. */
+const RESTING_COMPACT_BELOW = 0.5;
 
 export class Upkeep {
   checkpointCount = 0;
@@ -54,6 +58,11 @@ export class Upkeep {
   private compaction: Compaction | null = null;
   private compactedAt = 0;
   private deathsSeen = 0;
+  /** Size of the index that the checkpoint in place has, or the one being written. */
+  private indexBytes: number;
+  private resting = false;
+  /** There were more victims than one compaction takes. */
+  private moreVictims = false;
   private wantedAfter = false;
   private evacuating: readonly Segment[] = NO_SEGMENTS;
   /** A step of ours is appending: the end of its unit begins no other. */
@@ -66,6 +75,7 @@ export class Upkeep {
     this.bytes = parts.lastCheckpointBytes;
     this.nameInPlace = checkpointName(parts.checkpointNumber - 1);
     this.compactedAt = parts.log.end;
+    this.indexBytes = parts.contents.index.usedBytes;
   }
 
   /** No step is outstanding. */
@@ -77,6 +87,21 @@ export class Upkeep {
   evacuate(segments: readonly Segment[]): void {
     this.evacuating = segments;
     this.step();
+  }
+
+  /** The log rests: lets go of what it does not need, and brings together what is scattered. Called every second or so. */
+  tidy(): void {
+    if (!this.idle || this.finishing || this.parts.log.failed !== null) return;
+    this.resting = true;
+    this.beginCompaction();
+    const { index, segments } = this.parts.contents;
+    const shrunk = index.usedBytes + SHRUNK_BYTES < this.indexBytes / 2;
+    if (this.compaction === null && this.idle && (segments.deadCount > 0 || shrunk)) this.checkpointSoon();
+  }
+
+  /** The log does not rest any more. */
+  hurry(): void {
+    this.resting = false;
   }
 
   checkpointSoon(): void {
@@ -124,7 +149,8 @@ export class Upkeep {
       // The checkpoint that lets them go comes when they are empty.
       this.wantedAfter = true;
       this.compact(victims);
-    } else if (this.parts.log.end - this.compactedAt >= this.parts.contents.segments.stride / 4) this.beginCompaction();
+    } else if (this.moreVictims || this.parts.log.end - this.compactedAt >= this.parts.contents.segments.stride / 4)
+      this.beginCompaction();
   }
 
   private checkpointDue(): boolean {
@@ -151,6 +177,7 @@ export class Upkeep {
     // Everything so far in frames of its own: the checkpoint starts between two.
     log.seal();
     this.dump = new CheckpointDump(contents, log.end);
+    this.indexBytes = contents.index.usedBytes;
     this.dumpBytes = 0;
     this.dumpFirst = true;
     this.dumpUnit = 0;
@@ -240,12 +267,18 @@ export class Upkeep {
   private beginCompaction(): void {
     const { contents, log, compactBelow } = this.parts;
     this.compactedAt = log.end;
-    const newest = log.segment.base - YOUNG_SEGMENTS * contents.segments.stride;
+    this.moreVictims = false;
+    const newest = this.resting ? log.segment.base : log.segment.base - YOUNG_SEGMENTS * contents.segments.stride;
+    const below = this.resting ? Math.max(compactBelow, RESTING_COMPACT_BELOW) : compactBelow;
     const victims = contents.segments
       .all()
       .filter(
         (segment) =>
-          segment.closed && segment.end <= newest && segment.live > 0 && segment.live < segment.total * compactBelow,
+          segment.closed &&
+          !segment.stuck &&
+          segment.end <= newest &&
+          segment.live > 0 &&
+          segment.live < segment.total * below,
       )
       .sort((a, b) => a.live / a.total - b.live / b.total)
       .slice(0, VICTIMS_MAX);
@@ -275,6 +308,9 @@ export class Upkeep {
     if (compaction.done) {
       this.movedMessages += compaction.movedMessages;
       this.compaction = null;
+      // What is left can not be read.
+      for (const victim of compaction.victims) if (victim.live > 0) victim.stuck = true;
+      this.moreVictims = compaction.victims.length >= VICTIMS_MAX;
       if (this.wantedAfter) this.wanted = true;
       this.wantedAfter = false;
     }

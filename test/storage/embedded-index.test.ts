@@ -1,0 +1,112 @@
+// The index against a plain map, with positions as far apart as those of a log that has been written for years.
+import { describe, expect, it } from 'vitest';
+import { Index, IndexList } from '../../src/storage/embedded/index.ts';
+import { Dice } from '../sim/dice.ts';
+
+/** An entry holds a quarter of the distance from its chunk's base in 32 bits: this is as far as it reaches. */
+const REACH = 16 * 2 ** 30;
+
+interface Entry {
+  readonly base: number;
+  readonly first: number;
+  readonly entries: Uint32Array;
+  readonly far: Float64Array | null;
+}
+
+function dumped(list: IndexList): Entry[] {
+  const chunks: Entry[] = [];
+  let at = 0;
+  while (at < list.nextSequence) {
+    at = list.dump(at, list.nextSequence, (base, first, entries, far) => {
+      chunks.push({ base, first, entries: entries.slice(), far: far?.slice() ?? null });
+      return true;
+    });
+    if (list.count === 0) break;
+  }
+  return chunks;
+}
+
+describe('the index of a queue', () => {
+  it('keeps positions that lie further apart than an entry reaches', () => {
+    const list = new IndexList(new Index());
+    const positions = [8, 12, REACH - 4, REACH + 4, REACH + 8, 5 * REACH, 5 * REACH + 4, 400 * REACH];
+    for (const position of positions) list.add(position, 1);
+    expect(positions.map((_, i) => list.position(i + 1))).toEqual(positions);
+    expect(list.count).toBe(positions.length);
+  });
+
+  it('agrees with a map whatever is added, killed and moved, also after a dump', () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const dice = new Dice(seed);
+      const index = new Index();
+      let list = new IndexList(index);
+      const model = new Map<number, number>();
+      const dead: number[] = [];
+      const watch = { onDead: (position: number) => void dead.push(position) };
+      let end = 4096;
+      let next = 1;
+      for (let step = 0; step < 400; step++) {
+        const kind = dice.below(10);
+        if (kind < 5) {
+          end += dice.chance(0.05) ? dice.below(8) * 2 * 2 ** 30 : 8 * (1 + dice.below(100));
+          const count = 1 + dice.below(20);
+          list.add(end, count);
+          for (let i = 0; i < count; i++) model.set(next++, end + 4 * i);
+          end += 4 * count;
+          end += (8 - (end % 8)) % 8;
+        } else if (kind < 8 && model.size > 0) {
+          const sequences = [...model.keys()];
+          const from = dice.chance(0.5) ? sequences[0]! : dice.pick(sequences);
+          const count = 1 + dice.below(30);
+          dead.length = 0;
+          const expected: number[] = [];
+          for (let i = 0; i < count; i++) {
+            const position = model.get(from + i);
+            if (position !== undefined) expected.push(position);
+            model.delete(from + i);
+          }
+          expect(list.kill(from, count, watch)).toBe(expected.length);
+          expect([...dead].sort((a, b) => a - b)).toEqual(expected.sort((a, b) => a - b));
+        } else if (kind === 8 && model.size > 0) {
+          // As compaction does: to the end of the log, however far that is.
+          const sequence = dice.pick([...model.keys()]);
+          end += 8 * (1 + dice.below(50)) + (dice.chance(0.3) ? 3 * REACH : 0);
+          expect(list.move(sequence, end)).toBe(model.get(sequence));
+          model.set(sequence, end);
+        } else if (kind === 9 && dice.chance(0.2)) {
+          const restored = new IndexList(index);
+          const live: number[] = [];
+          for (const { base, first, entries, far } of dumped(list))
+            restored.restore(
+              base,
+              first,
+              entries,
+              far,
+              (position, count) => {
+                for (let i = 0; i < count; i++) live.push(position);
+              },
+              () => dice.chance(0.5),
+            );
+          restored.endRestore(list.nextSequence);
+          expect(live.length).toBe(model.size);
+          list.clear();
+          list = restored;
+        }
+        const sequences = [...model.keys()];
+        expect(list.count).toBe(sequences.length);
+        expect(list.nextSequence).toBe(next);
+        expect(list.firstSequence).toBe(sequences[0] ?? next);
+        if (step % 20 === 0) {
+          for (const sequence of sequences) expect(list.position(sequence)).toBe(model.get(sequence));
+          let at = list.firstSequence;
+          const walked: number[] = [];
+          while (at < next) {
+            walked.push(at);
+            at = list.nextLive(at + 1);
+          }
+          expect(walked).toEqual(sequences);
+        }
+      }
+    }
+  });
+});
