@@ -103,13 +103,13 @@ export class Campaign {
   }
 
   private add(report: SimulationReport): void {
-    const { oracle, network, mqtt } = report;
+    const { oracle, network, clients } = report;
     const count = (name: string, amount: number): void => {
       this.totals.set(name, (this.totals.get(name) ?? 0) + amount);
     };
     count('events', report.events);
     count('virtual seconds', report.virtualMs / 1000);
-    count('connects', mqtt.connects);
+    count('connects', clients.connects);
     count('messages sent', report.sent);
     count('messages acked', oracle.acked);
     count('messages delivered', oracle.delivered);
@@ -129,7 +129,7 @@ export class Campaign {
     count('wills sent', oracle.wills);
     count('wills discarded', oracle.willsDiscarded);
     count('wills cancelled', oracle.willsCancelled);
-    count('topic aliases seen', mqtt.aliasesSeen);
+    count('topic aliases seen', clients.aliasesSeen);
     count('bytes in', network.bytesIn);
     count('bytes out', network.bytesOut);
     count('chunks', network.chunks);
@@ -143,8 +143,8 @@ export class Campaign {
     count('outputs congested', network.congestions);
     count('publishers paused', network.pauses);
     count('chunks held back while paused', network.heldWhilePaused);
-    count('garbage', mqtt.garbage);
-    for (const [step, times] of mqtt.droppedAt) {
+    count('garbage', clients.garbage);
+    for (const [step, times] of clients.droppedAt) {
       count('connections dropped within a handshake', times);
       count(dropped(step), times);
     }

@@ -4,7 +4,7 @@
 import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
 import { World } from '../support/world.ts';
 import type { Actor } from './clients/actor.ts';
-import { MqttActor, MqttCounts, type Surroundings } from './clients/mqtt.ts';
+import { MqttActor } from './clients/mqtt.ts';
 import {
   drawMqttPlan,
   type FaultShares,
@@ -15,6 +15,7 @@ import {
   type Role,
   type Theme,
 } from './clients/mqtt-plan.ts';
+import { ClientCounts, type Surroundings } from './clients/surroundings.ts';
 import { Dice } from './dice.ts';
 import { checkLeaks } from './leaks.ts';
 import { Oracle, type OracleCounts, type Violation } from './model/oracle.ts';
@@ -37,7 +38,7 @@ export interface SimulationReport {
   readonly tolerated: ReadonlyMap<string, number>;
   readonly oracle: OracleCounts;
   readonly network: NetworkCounts;
-  readonly mqtt: MqttCounts;
+  readonly clients: ClientCounts;
   readonly sent: number;
   readonly events: number;
   readonly virtualMs: number;
@@ -56,7 +57,7 @@ export class Simulation {
   readonly network: Network;
   readonly oracle: Oracle;
   readonly actors: Actor[] = [];
-  readonly mqttCounts = new MqttCounts();
+  readonly clientCounts = new ClientCounts();
   private readonly around: Surroundings;
 
   constructor(seed: number, options: SimulationOptions = {}) {
@@ -84,9 +85,9 @@ export class Simulation {
       network: this.network,
       oracle: this.oracle,
       dice,
-      counts: this.mqttCounts,
+      counts: this.clientCounts,
       avoid: options.avoid ?? new Set(),
-      adapterOf: () => this.world.mqttAdapter,
+      accept: (_protocol, transport) => this.world.mqttAdapter.accept(transport, ''),
     };
     this.castMqtt(theme);
   }
@@ -126,7 +127,7 @@ export class Simulation {
       tolerated: this.oracle.toleratedCounts,
       oracle: this.oracle.counts,
       network: this.network.counts,
-      mqtt: this.mqttCounts,
+      clients: this.clientCounts,
       sent: this.oracle.ledger.count,
       events: this.schedule.events,
       virtualMs: this.schedule.nowMs,
