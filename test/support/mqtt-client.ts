@@ -10,9 +10,9 @@ import {
   type Publish,
   properties,
   publish,
+  type Subscription,
   subscribe,
   subscription,
-  type Subscription,
 } from '../../protocols/mqtt/packet.ts';
 import { PacketType, ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
 import type { Pipe, World } from './world.ts';
@@ -37,7 +37,8 @@ export class MqttClient {
     const client = new MqttClient(world, fields.protocolVersion ?? ProtocolVersion.V5);
     client.send(connect({ clientId, ...fields }));
     const [connack] = client.receive();
-    if (connack?.type !== PacketType.CONNACK || connack.reasonCode !== 0) throw new Error(`not connected: ${JSON.stringify(connack)}`);
+    if (connack?.type !== PacketType.CONNACK || connack.reasonCode !== 0)
+      throw new Error(`not connected: ${JSON.stringify(connack)}`);
     return client;
   }
 
