@@ -4,13 +4,13 @@ import type { World } from '../support/world.ts';
 import type { Oracle } from './model/oracle.ts';
 import type { Network } from './network.ts';
 
-export function checkLeaks(oracle: Oracle, world: World, network: Network): void {
+export function checkLeaks(oracle: Oracle, world: World, network: Network, slotsAtRest: number): void {
   const { broker } = world;
   const expect = (rule: string, what: string, found: number, wanted = 0): void => {
     if (found !== wanted) oracle.fail(`leak-${rule}`, `${what}: ${found} instead of ${wanted}`);
   };
   expect('wires', 'open streams', network.wires.size);
-  expect('slots', 'output slots that were not given back', world.arena.borrowedCount);
+  expect('slots', 'output slots that were not given back', world.arena.borrowedCount, slotsAtRest);
   for (const adapter of world.adapters)
     expect('connections', `connections of ${adapter.name}`, adapter.connectionCount);
   expect('wills', 'wills that wait', sizeOf(world.mqttAdapter, 'delayed'));

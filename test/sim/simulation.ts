@@ -2,7 +2,8 @@
 // what was promised, and what is left behind.
 
 import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
-import { World } from '../support/world.ts';
+import { StompWorld } from '../support/stomp-client.ts';
+import type { World } from '../support/world.ts';
 import type { Actor } from './clients/actor.ts';
 import { MqttActor } from './clients/mqtt.ts';
 import {
@@ -15,6 +16,9 @@ import {
   type Role,
   type Theme,
 } from './clients/mqtt-plan.ts';
+import { StompActor } from './clients/stomp.ts';
+import { HEART_BEAT_MS } from './clients/stomp-link.ts';
+import { drawStompPlan } from './clients/stomp-plan.ts';
 import { ClientCounts, type Surroundings } from './clients/surroundings.ts';
 import { Dice } from './dice.ts';
 import { checkLeaks } from './leaks.ts';
@@ -52,13 +56,15 @@ const QUIET_MS = 1500;
 export class Simulation {
   readonly seed: number;
   readonly dice: Dice;
-  readonly world: World;
+  readonly world: StompWorld;
   readonly schedule: Schedule;
   readonly network: Network;
   readonly oracle: Oracle;
   readonly actors: Actor[] = [];
   readonly clientCounts = new ClientCounts();
   private readonly around: Surroundings;
+  /** Slots that adapters keep for themselves. */
+  private readonly slotsAtRest: number;
 
   constructor(seed: number, options: SimulationOptions = {}) {
     this.seed = seed;
@@ -66,11 +72,13 @@ export class Simulation {
     this.dice = dice;
     const theme: Theme = dice.pick(['mixed', 'mixed', 'mixed', 'squeeze', 'absence']);
     const profile = drawNetwork(dice, theme);
-    this.world = new World({
+    this.world = new StompWorld({
       seed,
       congestedBytes: profile.congestedBytes,
       mqtt: { receiveMaximum: dice.pick([20, 1024]) },
+      stomp: { heartBeatSendMs: HEART_BEAT_MS, heartBeatReceiveMs: HEART_BEAT_MS },
     });
+    this.slotsAtRest = this.world.arena.borrowedCount;
     options.tamper?.(this.world);
     this.schedule = new Schedule(this.world.clock, dice);
     this.schedule.settleShare = dice.pick([1, 0.6, 0.3]);
@@ -87,12 +95,13 @@ export class Simulation {
       dice,
       counts: this.clientCounts,
       avoid: options.avoid ?? new Set(),
-      accept: (_protocol, transport) => this.world.mqttAdapter.accept(transport, ''),
+      accept: (protocol, transport) =>
+        (protocol === 'mqtt' ? this.world.mqttAdapter : this.world.stompAdapter).accept(transport, ''),
     };
-    this.castMqtt(theme);
+    this.cast(theme);
   }
 
-  private castMqtt(theme: Theme): void {
+  private cast(theme: Theme): void {
     const { dice } = this;
     const faults = drawFaults(dice, theme);
     const mood = { theme, faults, steps: 6 + dice.below(24), large: dice.chance(0.2) };
@@ -104,6 +113,9 @@ export class Simulation {
     roles.forEach((role, i) => {
       this.actors.push(new MqttActor(this.around, drawMqttPlan(dice, `c${i}`, role, mood)));
     });
+    if (dice.chance(0.3)) return;
+    for (let i = dice.below(4); i >= 0; i--)
+      this.actors.push(new StompActor(this.around, drawStompPlan(dice, `s${i}`, mood, this.around.avoid)));
   }
 
   /** A client without faults and wishes of its own. */
@@ -163,7 +175,7 @@ export class Simulation {
     const gone = schedule.runWhile(() => oracle.failed || this.actors.every(({ finished }) => finished), HEAL_MS);
     if (!gone) oracle.fail('liveness', 'not every client could end its session');
     schedule.runUntil(schedule.nowMs + 5000);
-    if (!oracle.failed) checkLeaks(oracle, this.world, this.network);
+    if (!oracle.failed) checkLeaks(oracle, this.world, this.network, this.slotsAtRest);
   }
 
   private heal(): void {

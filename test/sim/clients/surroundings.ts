@@ -15,6 +15,8 @@ export class ClientCounts {
   takeovers = 0;
   refusals = 0;
   aliasesSeen = 0;
+  commits = 0;
+  aborts = 0;
 }
 
 export interface Surroundings {

@@ -43,65 +43,83 @@ export class Deliveries {
     this.firsts = [];
   }
 
-  /** The broker has written a PUBLISH. Returns the message, null when it is not known which. */
-  emitted(conn: Conn, delivery: Delivery): Sent | null {
-    this.oracle.step++;
+  /** The broker has written a PUBLISH. */
+  emitted(conn: Conn, delivery: Delivery): void {
     const { session } = conn;
-    const { topic, payload, qos, id } = delivery;
+    const { topic, qos, id } = delivery;
     if (session === null) {
       this.oracle.fail('answer', `${conn.name}: PUBLISH before CONNACK`);
-      return null;
+      return;
     }
-    if (delivery.frameBytes > conn.packetBytesMax)
-      this.oracle.fail(
-        'too-large',
-        `${conn.name}: a PUBLISH of ${delivery.frameBytes} bytes; the client takes ${conn.packetBytesMax}`,
-      );
-    const found = payload.length === 0 ? null : this.oracle.ledger.find(payload);
-    if (found === 'damaged') {
-      this.oracle.fail(
-        'corrupt',
-        `${conn.name}: a message on ${topic} of ${payload.length} bytes is not what anybody sent`,
-      );
-      return null;
-    }
-    if (found === null && payload.length > 0) {
-      this.oracle.fail('invented', `${conn.name}: nobody sent the message on ${topic}`);
-      return null;
-    }
-    if (found !== null && found.topic !== topic)
-      this.oracle.fail('topic-changed', `${conn.name}: ${found} came as ${topic}`);
     // What was lost before it was written comes for the first time, although the broker means to repeat it.
     const again = delivery.dup && (session.outstanding.has(id) || !session.broken);
-    const queue = again ? (session.outstanding.get(id)?.queue ?? null) : this.sourceOf(session, topic);
-    const replay =
-      queue === null &&
-      !session.keepsRetain &&
-      (again ? session.outstanding.get(id)?.retain === true : delivery.retain);
-    if (qos > 0) this.trackIdentifier(conn, session, queue, found, delivery, again);
+    const there = session.outstanding.get(id);
+    const queue = again ? (there?.queue ?? null) : this.sourceOf(session, topic);
+    const replay = queue === null && !session.keepsRetain && (again ? there?.retain === true : delivery.retain);
+    if (qos > 0) this.trackIdentifier(conn, session, queue, this.find(delivery), delivery, again);
+    this.emittedTo(conn, session, queue, delivery, replay, again);
+  }
+
+  private find({ payload }: Delivery): Sent | null {
+    const found = payload.length === 0 ? null : this.oracle.ledger.find(payload);
+    return found === 'damaged' ? null : found;
+  }
+
+  /**
+   * The broker has written a message for this session, out of a queue that is not its own or (null) straight. replay: it is a retained one; again: it was written before. Returns the
+   * message, null when it is not known which.
+   */
+  emittedTo(
+    conn: Conn,
+    session: SessionModel,
+    queue: QueueModel | null,
+    delivery: Delivery,
+    replay: boolean,
+    again: boolean,
+  ): Sent | null {
+    const { oracle } = this;
+    oracle.step++;
+    const found = this.identify(conn, delivery);
     if (found === null) return null;
-    if (found.feeds === 0) {
-      this.oracle.fail(
-        'invented',
-        `${conn.name}: ${found} came before the broker was given it, or although it must not come at all`,
-      );
-      return found;
-    }
     if (queue !== null) this.fromQueue(conn, session, queue, found, delivery, again);
     else if (replay) this.replayEmitted(conn, session, found, again);
     else this.fromOwn(conn, session, found, delivery, again);
-    if (
-      found.expiryMs > 0 &&
-      !delivery.dup &&
-      !delivery.retain &&
-      this.oracle.nowMs() > found.lastFedMs + found.expiryMs + LATE_MS
-    ) {
-      this.oracle.fail(
+    const lateMs = oracle.nowMs() - found.lastFedMs;
+    if (found.expiryMs > 0 && !delivery.dup && !delivery.retain && lateMs > found.expiryMs + LATE_MS) {
+      oracle.fail(
         'expired',
-        `${conn.name}: ${found} came ${Math.round(this.oracle.nowMs() - found.lastFedMs)} ms after it was sent, with an expiry of ${found.expiryMs} ms`,
+        `${conn.name}: ${found} came after ${Math.round(lateMs)} ms, with an expiry of ${found.expiryMs} ms`,
       );
     }
     return found;
+  }
+
+  /** Which message it is. Null for one that clears, which looks like any other of its kind, and for what nobody sent. */
+  private identify(conn: Conn, { topic, payload, frameBytes }: Delivery): Sent | null {
+    const { oracle } = this;
+    if (frameBytes > conn.packetBytesMax) {
+      oracle.fail(
+        'too-large',
+        `${conn.name}: a PUBLISH of ${frameBytes} bytes; the client takes ${conn.packetBytesMax}`,
+      );
+    }
+    if (payload.length === 0) return null;
+    const found = oracle.ledger.find(payload);
+    if (found === 'damaged') {
+      oracle.fail('corrupt', `${conn.name}: a message on ${topic} of ${payload.length} bytes is not what anybody sent`);
+      return null;
+    }
+    if (found === null) {
+      oracle.fail('invented', `${conn.name}: nobody sent the message on ${topic}`);
+      return null;
+    }
+    if (found.topic !== topic) oracle.fail('topic-changed', `${conn.name}: ${found} came as ${topic}`);
+    if (found.feeds > 0) return found;
+    oracle.fail(
+      'invented',
+      `${conn.name}: ${found} came before the broker was given it, or although it must not come at all`,
+    );
+    return null;
   }
 
   private sourceOf(session: SessionModel, topic: string): QueueModel | null {
@@ -241,7 +259,7 @@ export class Deliveries {
     const sub = session.subs.get(queue.name)!;
     const low = queue.topicFilter === null ? sub.qosLow : Math.min(sub.qosLow, sent.qos);
     const high = queue.topicFilter === null ? sub.qosHigh : Math.min(sub.qosHigh, sent.qos);
-    if (qos < low || qos > high)
+    if (!sub.settlesAnything && (qos < low || qos > high))
       this.oracle.fail(
         'qos',
         `${conn.name}: ${sent} came with QoS ${qos} from ${queue.name}; it should be ${low} to ${high}`,

@@ -6,6 +6,7 @@
 import type { Conn } from './conn.ts';
 import { Deliveries } from './deliveries.ts';
 import { type Copies, QueueModel } from './queue-model.ts';
+import { Readers } from './readers.ts';
 import { RetainedModel } from './retained-model.ts';
 import { Ledger, type Sent } from './sent.ts';
 import { type Expectation, SessionModel, SubModel, SubState, type SubscriptionFields } from './session-model.ts';
@@ -73,6 +74,7 @@ export class Oracle {
   readonly counts = new OracleCounts();
   readonly wills = new Wills(this);
   readonly deliveries = new Deliveries(this);
+  readonly readers = new Readers(this);
   /** Rules whose breach is counted but is no violation. */
   readonly tolerated: ReadonlySet<string>;
   readonly toleratedCounts = new Map<string, number>();
@@ -119,6 +121,11 @@ export class Oracle {
     const identity = { index: this.identities.length, clientId, session: null, connecting: null, sessions: 0 };
     this.identities.push(identity);
     return identity;
+  }
+
+  *sessions(): IterableIterator<SessionModel> {
+    for (const { session } of this.identities) if (session !== null) yield session;
+    yield* this.readers.sessions();
   }
 
   // ---- connections and sessions
@@ -255,12 +262,12 @@ export class Oracle {
     this.wills.settle(session, true);
   }
 
-  private leaveQueue(sub: SubModel): void {
+  leaveQueue(sub: SubModel): void {
     const { queue } = sub.fields;
     if (queue === null) return;
     queue.members.delete(sub);
     queue.memberLeft();
-    if (queue.abandoned) this.queues.delete(queue.name);
+    if (queue.abandoned && this.queues.get(queue.name) === queue) this.queues.delete(queue.name);
   }
 
   // ---- subscriptions
@@ -350,8 +357,7 @@ export class Oracle {
       sent.certainTargets = sent.possibleTargets = 1;
       return;
     }
-    for (const { session } of this.identities) {
-      if (session === null) continue;
+    for (const session of this.sessions()) {
       const before = session.expectations.get(sent)?.certain ?? 0;
       const expectation = session.route(sent, identity);
       if (expectation === null) continue;

@@ -22,8 +22,7 @@ export function checkPromises(oracle: Oracle): void {
   }
   for (const queue of oracle.queues.values()) {
     for (const [sent, copies] of queue.copies) {
-      if (!sent.acked || sent.expiryMs > 0 || copies.certain !== sent.feeds || sent.qos === 0 || copies.tooLarge)
-        continue;
+      if (!sent.acked || sent.clears || sent.expiryMs > 0 || copies.certain !== sent.feeds || copies.tooLarge) continue;
       oracle.counts.mustSettle++;
       if (copies.settled === 0)
         oracle.fail(

@@ -33,6 +33,9 @@ export class QueueModel {
   readonly topicFilter: string | null;
   readonly copies = new Map<Sent, Copies>();
   readonly members = new Set<SubModel>();
+  /** It stays while nobody reads it, possibly and for certain. */
+  kept = false;
+  keptForCertain = false;
   /** By session: the highest number per publisher that it got as the first, and what it got last of what had come back. */
   private readonly lastFirst = new Map<SessionModel, Map<number, number>>();
   private readonly back = new Set<Sent>();
@@ -45,7 +48,7 @@ export class QueueModel {
 
   /** It is there for certain: named queues stay, the queue of a group lives as long as somebody subscribes to it. */
   get certain(): boolean {
-    if (this.topicFilter === null) return true;
+    if (this.topicFilter === null || this.keptForCertain) return true;
     for (const member of this.members) if (member.certain) return true;
     return false;
   }
@@ -135,7 +138,7 @@ export class QueueModel {
 
   /** Nobody is left who could keep it alive. */
   get abandoned(): boolean {
-    if (this.topicFilter === null) return false;
+    if (this.topicFilter === null || this.kept) return false;
     for (const member of this.members) if (member.state !== SubState.Leaving || member.session.doubtful) return false;
     return this.members.size === 0;
   }

@@ -26,6 +26,8 @@ export class SubModel {
   qosLow: number;
   qosHigh: number;
   asked: number;
+  /** Whether a delivery is to be settled is a matter of the subscription alone, whatever the message was sent with. */
+  settlesAnything = false;
 
   constructor(session: SessionModel, fields: SubscriptionFields, qos: number) {
     this.session = session;

@@ -111,8 +111,7 @@ export class Wills {
 
   private certainOf(sent: Sent): Set<SessionModel> {
     const sessions = new Set<SessionModel>();
-    for (const { session } of this.oracle.identities) {
-      if (session === null) continue;
+    for (const session of this.oracle.sessions()) {
       for (const sub of session.subs.values()) {
         if (sub.certain && sub.fields.queue === null && matches(sub.fields.topicFilter, sent.topic))
           sessions.add(session);
