@@ -2,7 +2,8 @@
 // to the rules real ones keep to; whatever the broker does against them is a violation.
 import { type Connect, connect, type Packet, properties } from '../../protocols/mqtt/packet.ts';
 import { PACKET_NAMES, PacketType, ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
-import type { Journal } from './journal.ts';
+import type { Ports } from './broker.ts';
+import type { Journal, Source } from './journal.ts';
 import { type LinkListener, MqttLink } from './mqtt-link.ts';
 
 export interface ActorOptions {
@@ -17,7 +18,38 @@ export interface ActorOptions {
 /** More than any recovery takes. */
 const CONNECT_MS_MAX = 15_000;
 
-export abstract class Actor {
+/** A client of any protocol. */
+export interface Client {
+  readonly clientId: string;
+  readonly isOpen: boolean;
+  readonly connected: boolean;
+  connect(ports: Ports): Promise<void>;
+  hangUp(): void;
+}
+
+/** One that publishes. */
+export interface Sender extends Client {
+  readonly source: Source;
+  /** Its messages are large ones. */
+  readonly isLarge: boolean;
+  readonly unacknowledged: number;
+  /** Begins so many more messages, as its window allows. */
+  allow(count: number): void;
+  /** Begins nothing new; what is under way goes on. */
+  stop(): void;
+  /** Resolves when everything is acknowledged, or after `msMax`; with whether it is. */
+  settled(msMax: number): Promise<boolean>;
+}
+
+/** One that takes messages. */
+export interface Taker extends Client {
+  /** Exchanges that are not finished. */
+  readonly unfinished: number;
+  /** Connects; resolves when its subscriptions are confirmed, or the connection has gone. */
+  ready(ports: Ports): Promise<void>;
+}
+
+export abstract class Actor implements Client {
   readonly clientId: string;
   readonly durable: boolean;
   protected readonly journal: Journal;
@@ -49,7 +81,7 @@ export abstract class Actor {
   }
 
   /** Resolves when CONNACK has come and been acted upon, or the connection has gone. */
-  connect(port: number): Promise<void> {
+  connect(ports: Ports): Promise<void> {
     // A second connection of the same client takes over; what the first one was still to get comes again.
     this.hangUp();
     return new Promise((resolve) => {
@@ -63,7 +95,7 @@ export abstract class Actor {
         resolve();
       };
       const link: MqttLink = new MqttLink(
-        port,
+        ports.mqtt,
         this.version,
         this.listen(() => this.link === link),
       );

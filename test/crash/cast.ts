@@ -3,13 +3,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
 import { Dice } from '../sim/dice.ts';
-import type { Actor } from './actor.ts';
+import type { Client, Sender, Taker } from './actor.ts';
 import type { Ports } from './broker.ts';
 import type { Destination, Excuse, Journal, Qos } from './journal.ts';
 import { Publisher, type PublisherOptions } from './publisher.ts';
 import { RetainedProbe, Retainer } from './retained.ts';
+import { StompConsumer, type StompConsumerOptions } from './stomp-consumer.ts';
+import { StompPublisher, type StompPublisherOptions } from './stomp-publisher.ts';
 import { Subscriber, type SubscriberOptions } from './subscriber.ts';
 import { Churner } from './subscriptions.ts';
+import { WILLER_VERSIONS, Willer } from './willer.ts';
 
 const { V5, V311 } = ProtocolVersion;
 
@@ -31,15 +34,16 @@ const SURPLUS_MS = 60;
 
 export class Cast {
   readonly journal: Journal;
-  readonly publishers: Publisher[] = [];
-  readonly subscribers: Subscriber[] = [];
+  readonly publishers: Sender[] = [];
+  readonly subscribers: Taker[] = [];
   /** They are away most of the time. */
-  private readonly absentees: Subscriber[] = [];
+  private readonly absentees: Taker[] = [];
   private readonly retainers: Retainer[];
   private readonly churners: Churner[];
+  private readonly willers: Willer[];
   private readonly dice: Dice;
   private round = 0;
-  private port = 0;
+  private ports: Ports = { mqtt: 0, stomp: 0 };
   private nextReturnAt = 0;
 
   constructor(journal: Journal, seed: number) {
@@ -105,50 +109,59 @@ export class Cast {
       receiveMaximum: 20,
       filters: [{ filter: '$queue/crowd', qos: 1 }],
     });
+    const stomp = { window: 30, transactionMax: 0, forgets: false };
+    this.stompPublisher({ ...stomp, id: 40, topics: topics(40, 3) });
+    this.stompPublisher({ ...stomp, id: 41, topics: ['$queue/stomp'], window: 5, transactionMax: 8 });
+    this.stompPublisher({ ...stomp, id: 42, topics: topics(42, 2), window: 4, transactionMax: 8, forgets: true });
+    this.stompConsumer('stomp-durable', { clientId: 'stomp-durable', filter: 'load/#', durable: true }, true);
+    this.stompConsumer('$queue/stomp', { clientId: 'stomp-worker', filter: '$queue/stomp', durable: false }, true);
+    this.stompConsumer('$queue/crowd', { clientId: 'stomp-worker-3', filter: '$queue/crowd', durable: false }, false);
     this.retainers = [new Retainer(journal, this.fork(), 20, 1, 24), new Retainer(journal, this.fork(), 21, 2, 24)];
+    this.willers = WILLER_VERSIONS.map((version, index) => new Willer(journal, 50 + index, version));
     this.churners = [new Churner(journal, this.fork(), 30, V5, 12), new Churner(journal, this.fork(), 31, V311, 12)];
   }
 
   /** Everybody's subscriptions are made and confirmed, before anything is published. */
-  async begin({ mqtt: port }: Ports): Promise<void> {
-    this.port = port;
-    await Promise.all(this.subscribers.map((subscriber) => subscriber.ready(port)));
+  async begin(ports: Ports): Promise<void> {
+    this.ports = ports;
+    await Promise.all(this.subscribers.map((subscriber) => subscriber.ready(ports)));
   }
 
   /** Looks at what the broker has kept, before anybody changes it; resolves false when it went meanwhile. */
-  async look({ mqtt: port }: Ports): Promise<boolean> {
-    this.port = port;
+  async look(ports: Ports): Promise<boolean> {
+    this.ports = ports;
     const probe = new RetainedProbe(this.journal, 'kept', ++this.round, this.held());
-    if (!(await probe.look(port))) return false;
+    if (!(await probe.look(ports))) return false;
     for (const retainer of this.retainers) retainer.check(probe.found);
-    for (const churner of this.churners) if (!(await churner.look(port))) return false;
+    for (const churner of this.churners) if (!(await churner.look(ports))) return false;
     return true;
   }
 
   /** Everybody comes, some of the absentees excepted, and begins. Does not wait for anybody. */
-  load({ mqtt: port }: Ports, { messages, largeMessages }: Load): void {
-    this.port = port;
+  load(ports: Ports, { messages, largeMessages }: Load): void {
+    this.ports = ports;
     for (const subscriber of this.subscribers) {
-      if (!this.absentees.includes(subscriber) || this.dice.chance(0.3)) void subscriber.ready(port);
+      if (!this.absentees.includes(subscriber) || this.dice.chance(0.3)) void subscriber.ready(ports);
     }
     for (const publisher of this.publishers) {
       publisher.stop();
       publisher.allow(publisher.isLarge ? largeMessages : messages);
-      void publisher.connect(port);
+      void publisher.connect(ports);
     }
     for (const retainer of this.retainers) {
       retainer.allow(messages);
-      void retainer.connect(port);
+      void retainer.connect(ports);
     }
+    for (const willer of this.willers) void willer.connect(ports);
     for (const churner of this.churners) {
-      if (!churner.isOpen) void churner.connect(port);
+      if (!churner.isOpen) void churner.connect(ports);
       churner.allow(messages);
     }
   }
 
   /** Publishers and keepers of retained messages come, nobody takes anything. */
-  publishOnly({ mqtt: port }: Ports, { messages, largeMessages }: Load): void {
-    this.port = port;
+  publishOnly(ports: Ports, { messages, largeMessages }: Load): void {
+    this.ports = ports;
     for (const subscriber of this.subscribers) subscriber.hangUp();
     for (const publisher of this.publishers) publisher.allow(publisher.isLarge ? largeMessages : messages);
     for (const retainer of this.retainers) retainer.allow(messages);
@@ -165,13 +178,13 @@ export class Cast {
     const now = performance.now();
     if (now < this.nextReturnAt) return;
     this.nextReturnAt = now + RETURN_MS;
-    for (const client of [...this.publishers, ...this.retainers]) if (!client.isOpen) void client.connect(this.port);
+    for (const client of [...this.publishers, ...this.retainers]) if (!client.isOpen) void client.connect(this.ports);
   }
 
   /** Those who take messages come. */
-  async consume({ mqtt: port }: Ports): Promise<void> {
-    this.port = port;
-    await Promise.all(this.subscribers.map((subscriber) => subscriber.ready(port)));
+  async consume(ports: Ports): Promise<void> {
+    this.ports = ports;
+    await Promise.all(this.subscribers.map((subscriber) => subscriber.ready(ports)));
   }
 
   /** While the broker lives: now and then somebody's cable is pulled, or somebody connects a second time. Ends when `signal` is aborted. */
@@ -183,8 +196,7 @@ export class Cast {
       const client = this.dice.pick(clients);
       if (!client.connected) continue;
       if (this.dice.chance(0.5)) client.hangUp();
-      if (client instanceof Subscriber) void client.ready(this.port);
-      else void client.connect(this.port);
+      void client.connect(this.ports);
     }
   }
 
@@ -202,12 +214,13 @@ export class Cast {
   }
 
   /** Nothing new is sent; what was not acknowledged is sent again, and everything is taken. What is missing then is lost. */
-  async drain({ mqtt: port }: Ports, excused?: Excuse): Promise<void> {
+  async drain(ports: Ports, excused?: Excuse): Promise<void> {
     this.stop();
-    this.port = port;
+    this.ports = ports;
     const { journal, subscribers, publishers, retainers } = this;
-    await Promise.all(subscribers.map((subscriber) => subscriber.ready(port)));
-    await Promise.all([...publishers, ...retainers].map((client) => client.connect(port)));
+    for (const willer of this.willers) willer.hangUp();
+    await Promise.all(subscribers.map((subscriber) => subscriber.ready(ports)));
+    await Promise.all([...publishers, ...retainers].map((client) => client.connect(ports)));
     const began = performance.now();
     journal.lastEventAt = began;
     const rest = (): number =>
@@ -236,8 +249,8 @@ export class Cast {
     for (const actor of this.everybody) actor.hangUp();
   }
 
-  private get everybody(): Actor[] {
-    return [...this.publishers, ...this.subscribers, ...this.retainers, ...this.churners];
+  private get everybody(): Client[] {
+    return [...this.publishers, ...this.subscribers, ...this.retainers, ...this.churners, ...this.willers];
   }
 
   private *held(): Iterable<string> {
@@ -269,6 +282,19 @@ export class Cast {
     const qosOf = qosByFilters([{ filter: topic, qos: 1 }]);
     const destination = this.journal.destination(name, { qosOf, ordered, exactlyOnce: false });
     for (const clientId of clientIds) this.subscriber(destination, { ...options, clientId });
+  }
+
+  private stompPublisher(options: StompPublisherOptions): void {
+    this.publishers.push(new StompPublisher(this.journal, this.fork(), options));
+  }
+
+  /** Joins the destination of that name, if there is one. */
+  private stompConsumer(name: string, options: StompConsumerOptions, ordered: boolean): void {
+    const qosOf = qosByFilters([{ filter: options.filter, qos: 1 }]);
+    const destination =
+      this.journal.destinations.find((other) => other.name === name) ??
+      this.journal.destination(name, { qosOf, ordered, exactlyOnce: false });
+    this.subscribers.push(new StompConsumer(this.journal, this.fork(), destination, options));
   }
 
   private subscriber(destination: Destination, options: SubscriberOptions): Subscriber {

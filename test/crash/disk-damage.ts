@@ -112,7 +112,7 @@ async function publish(lives: Lives, orderly: boolean): Promise<boolean> {
   cast.hangUp();
   for (const publisher of cast.publishers) {
     publisher.allow(publisher.isLarge ? 600 : 300);
-    await publisher.connect(ports.mqtt);
+    await publisher.connect(ports);
   }
   for (const publisher of cast.publishers) {
     if (await publisher.settled(SETTLE_MS_MAX)) continue;

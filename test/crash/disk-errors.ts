@@ -12,6 +12,8 @@ const IMAGE_MIB = 1024;
 const LIFE_MS_MAX = 6000;
 /** From the failed call to the end of the process. */
 const END_MS_MAX = 5000;
+/** Long enough to use up the backing store. */
+const REAL_LIFE_MS_MAX = 15_000;
 
 /** Every k from `from` to `to`, once and from then on. */
 export async function syncErrors(
@@ -117,19 +119,20 @@ export async function realErrors(run: Run, rounds: number, settings: readonly st
     lives.journal.where = `real errors, round ${round + 1}`;
     const broker = lives.start();
     const ports = await broker.listening;
-    const over = new AbortController();
-    const work =
-      ports === null ? Promise.resolve() : lives.work(ports, { messages: 5000, largeMessages: 5000 }, over.signal);
-    await Promise.race([delay(20_000), broker.exited]);
-    over.abort();
-    run.faults.count('real EIO', !broker.alive && /EIO|i\/o error/i.test(broker.complaints()));
+    if (ports !== null) {
+      await lives.cast.begin(ports);
+      lives.cast.publishOnly(ports, { messages: 1000, largeMessages: 1_000_000 });
+      await Promise.race([delay(REAL_LIFE_MS_MAX), broker.exited]);
+      lives.cast.stop();
+    }
+    // What the kernel says depends on what failed first: the data (EIO, ENOSPC), or the journal, after which the file system takes no more (EROFS).
+    run.faults.count('a disk that fails for real', !broker.alive && /EIO|ENOSPC|EROFS/.test(broker.complaints()));
     if (broker.alive) {
       // The disk cut short is a full one to some calls; then it is the power that ends it.
       disk.cut();
       await broker.kill();
     }
     await lives.bury(broker);
-    await work;
     disk.cut();
     disk.unmount();
     backing.resize(1200);

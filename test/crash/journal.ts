@@ -20,6 +20,7 @@ export type Kind =
   | 'subscription'
   | 'retained'
   | 'will'
+  | 'transaction'
   | 'protocol'
   | 'liveness'
   | 'damage';
@@ -108,6 +109,8 @@ export class Source {
 class Seen {
   readonly times = new Column();
   readonly lastOfTopic: number[];
+  /** 1: its acknowledgement has been confirmed. */
+  readonly consumed = new Column();
   /** Messages before this number were sent when the subscription was not there for certain. */
   from = Number.POSITIVE_INFINITY;
 
@@ -179,6 +182,7 @@ export class Journal {
   readonly details: string[] = [];
   /** Whatever arrived last, by performance.now(): tells a broker at rest from one that still drains. */
   lastEventAt = 0;
+  private groups: { readonly source: Source; readonly numbers: readonly number[] }[] = [];
   /** Where in the campaign it happened. */
   where = '';
   private readonly onDetail: (line: string) => void;
@@ -283,6 +287,16 @@ export class Journal {
     return { source, number: read.number };
   }
 
+  /** The broker has confirmed the consumer's acknowledgement. */
+  consumed(destination: Destination, source: Source, number: number): void {
+    destination.seenOf(source).consumed.set(number, 1);
+  }
+
+  /** Messages given up that belong together: each destination gets all of them or none. */
+  allOrNone(source: Source, numbers: readonly number[]): void {
+    if (numbers.length > 1) this.groups.push({ source, numbers });
+  }
+
   /** A message has been taken by a consumer of `destination`. */
   delivered(destination: Destination, source: Source, number: number): void {
     const seen = destination.seenOf(source);
@@ -298,7 +312,13 @@ export class Journal {
       return;
     }
     if (times > 0) {
-      if (destination.rule.exactlyOnce && source.qos === 2 && qos === 2)
+      // Published exactly once, so there is no second copy that could be meant.
+      if (source.qos === 2 && seen.consumed.get(number) === 1)
+        this.violation(
+          'duplicated',
+          `${destination.name} got ${this.name(source, number)} after its acknowledgement was confirmed`,
+        );
+      else if (destination.rule.exactlyOnce && source.qos === 2 && qos === 2)
         this.violation('duplicated', `${destination.name} got ${this.name(source, number)} ${times + 1} times`);
       else this.counts.repeated++;
       return;
@@ -321,6 +341,7 @@ export class Journal {
 
   /** Everything that is confirmed and has not come, is lost, unless `excused`. Called when the broker has nothing left. */
   close(excused: Excuse = () => false): void {
+    this.checkGroups();
     for (const destination of this.destinations) {
       if (destination.outstanding === 0) continue;
       for (const source of this.sources.values()) {
@@ -336,6 +357,19 @@ export class Journal {
       }
       destination.outstanding = 0;
     }
+  }
+
+  private checkGroups(): void {
+    for (const { source, numbers } of this.groups) {
+      for (const destination of this.destinations) {
+        const expected = numbers.filter((number) => destination.expects(source, number));
+        const arrived = expected.filter((number) => destination.timesOf(source, number) > 0);
+        if (arrived.length === 0 || arrived.length === expected.length) continue;
+        const names = expected.map((number) => this.name(source, number)).join(', ');
+        this.violation('transaction', `${destination.name} got ${arrived.join(', ')} of a transaction of ${names}`);
+      }
+    }
+    this.groups = [];
   }
 
   name(source: Source, number: number): string {

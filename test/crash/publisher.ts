@@ -5,7 +5,7 @@ import { type Packet, publish, pubrel } from '../../protocols/mqtt/packet.ts';
 import { PacketType } from '../../protocols/mqtt/packet-type.ts';
 import type { Dice } from '../sim/dice.ts';
 import { makePayload } from '../sim/payload.ts';
-import { Actor, type ActorOptions } from './actor.ts';
+import { Actor, type ActorOptions, type Sender } from './actor.ts';
 import type { Journal, Qos, Source } from './journal.ts';
 
 export interface PublisherOptions extends ActorOptions {
@@ -36,7 +36,7 @@ const LARGE_BYTES = 10_000;
 /** MQTT 5: the peer knows no exchange under this identifier; what is to be expected when PUBCOMP got lost. */
 const PACKET_IDENTIFIER_NOT_FOUND = 0x92;
 
-export class Publisher extends Actor {
+export class Publisher extends Actor implements Sender {
   readonly source: Source;
   /** Messages it may still begin; more are given by allow(). */
   budget = 0;
@@ -64,18 +64,15 @@ export class Publisher extends Actor {
     return this.underway.size + this.refusedNumbers.length;
   }
 
-  /** Begins so many more messages as the window allows. */
   allow(count: number): void {
     this.budget += count;
     this.fill();
   }
 
-  /** Begins nothing new; what is under way goes on. */
   stop(): void {
     this.budget = 0;
   }
 
-  /** Resolves when everything is acknowledged, or after `msMax`; returns whether it is. */
   async settled(msMax: number): Promise<boolean> {
     if (this.unacknowledged === 0) return true;
     let timer: NodeJS.Timeout | undefined;

@@ -14,6 +14,7 @@ import { PacketType, ProtocolVersion } from '../../protocols/mqtt/packet-type.ts
 import type { Dice } from '../sim/dice.ts';
 import { makePayload, readPayload } from '../sim/payload.ts';
 import { Actor } from './actor.ts';
+import type { Ports } from './broker.ts';
 import type { Journal, Qos, Source } from './journal.ts';
 
 interface Operation {
@@ -184,11 +185,11 @@ export class RetainedProbe extends Actor {
   }
 
   /** Resolves with whether it saw everything; not when the broker went meanwhile. */
-  async look(port: number): Promise<boolean> {
+  async look(ports: Ports): Promise<boolean> {
     const finished = new Promise<void>((resolve) => {
       this.done = resolve;
     });
-    await this.connect(port);
+    await this.connect(ports);
     if (!this.connected) return false;
     const late = setTimeout(() => {
       this.journal.violation('liveness', `a new subscriber was not served within ${LOOK_MS_MAX} ms`);

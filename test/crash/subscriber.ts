@@ -12,7 +12,8 @@ import {
 } from '../../protocols/mqtt/packet.ts';
 import { PacketType } from '../../protocols/mqtt/packet-type.ts';
 import type { Dice } from '../sim/dice.ts';
-import { Actor, type ActorOptions } from './actor.ts';
+import { Actor, type ActorOptions, type Taker } from './actor.ts';
+import type { Ports } from './broker.ts';
 import type { Destination, Journal, Qos } from './journal.ts';
 
 export interface SubscriberOptions extends ActorOptions {
@@ -21,7 +22,7 @@ export interface SubscriberOptions extends ActorOptions {
   readonly ackDelayMs: number;
 }
 
-export class Subscriber extends Actor {
+export class Subscriber extends Actor implements Taker {
   readonly destination: Destination;
   private readonly options: SubscriberOptions;
   private readonly dice: Dice;
@@ -47,9 +48,8 @@ export class Subscriber extends Actor {
     return this.received.size + this.acks.length;
   }
 
-  /** Resolves when its subscriptions are confirmed, or the connection has gone. */
-  async ready(port: number): Promise<void> {
-    await this.connect(port);
+  async ready(ports: Ports): Promise<void> {
+    await this.connect(ports);
     if (!this.connected || this.subscribed) return;
     await new Promise<void>((resolve) => {
       this.subscribedWaiter = resolve;

@@ -13,6 +13,7 @@ import { PacketType, ProtocolVersion } from '../../protocols/mqtt/packet-type.ts
 import type { Dice } from '../sim/dice.ts';
 import { makePayload } from '../sim/payload.ts';
 import { Actor } from './actor.ts';
+import type { Ports } from './broker.ts';
 import type { Journal, Source } from './journal.ts';
 
 const Has = { No: 0, Yes: 1, Unknown: 2 } as const;
@@ -59,8 +60,8 @@ export class Churner extends Actor {
   }
 
   /** Connects and looks which subscriptions there are. Resolves with whether the broker stayed long enough. */
-  async look(port: number): Promise<boolean> {
-    await this.connect(port);
+  async look(ports: Ports): Promise<boolean> {
+    await this.connect(ports);
     if (!this.connected) return false;
     if (!this.endSubscribed) return true;
     const finished = new Promise<void>((resolve) => {
@@ -70,7 +71,7 @@ export class Churner extends Actor {
     this.arrived.clear();
     this.roundFrom = this.source.last + 1;
     const prober = new Prober(this.journal, this.source);
-    void prober.publishAll(port).then((all) => {
+    void prober.publishAll(ports).then((all) => {
       if (!all) this.done();
     });
     const late = setTimeout(() => {
@@ -191,10 +192,10 @@ class Prober extends Actor {
   }
 
   /** Resolves with whether every one was confirmed. */
-  publishAll(port: number): Promise<boolean> {
+  publishAll(ports: Ports): Promise<boolean> {
     return new Promise((resolve) => {
       this.done = resolve;
-      void this.connect(port);
+      void this.connect(ports);
     });
   }
 
