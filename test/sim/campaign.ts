@@ -56,11 +56,13 @@ const EXPECTED: readonly (readonly [seeds: number, names: readonly string[]])[] 
       'publishers paused',
       'chunks held back while paused',
       'topic aliases seen',
+      'transactions committed',
+      'transactions aborted',
     ],
   ],
 ];
 
-/** Steps at which a QoS 1 or 2 handshake can be broken off. */
+/** Steps at which a handshake can be broken off. */
 const HANDSHAKE_STEPS = [
   'PUBLISH sent',
   'PUBREC received',
@@ -71,6 +73,11 @@ const HANDSHAKE_STEPS = [
   'PUBREC sent',
   'PUBREL received',
   'PUBCOMP sent',
+  'SEND sent',
+  'COMMIT sent',
+  'RECEIPT received',
+  'MESSAGE received',
+  'ACK sent',
 ] as const;
 
 export class Campaign {
@@ -144,6 +151,8 @@ export class Campaign {
     count('publishers paused', network.pauses);
     count('chunks held back while paused', network.heldWhilePaused);
     count('garbage', clients.garbage);
+    count('transactions committed', clients.commits);
+    count('transactions aborted', clients.aborts);
     for (const [step, times] of clients.droppedAt) {
       count('connections dropped within a handshake', times);
       count(dropped(step), times);

@@ -71,6 +71,8 @@ const LOOPBACK: Peer = { address: '127.0.0.1', port: 40_000, loopback: true };
 /** How long a stream that the broker has ended waits for its peer. */
 const LINGER_MS = 2000;
 const SCRIBBLE = 0xdb;
+/** What was held back may take so long to arrive once it is read again. */
+const HELD_BACK_MS = 200;
 
 const Way = { Bytes: 0, Fin: 1, Reset: 2 } as const;
 type Way = (typeof Way)[keyof typeof Way];
@@ -137,6 +139,7 @@ export class Wire<F> implements Transport, OutputSink {
   private told = false;
   private closedSaid = false;
   private pauses = 0;
+  private resumedMs = Number.NEGATIVE_INFINITY;
   // ---- client to broker
   private readonly inbound: Inbound[] = [];
   private lastInboundMs = 0;
@@ -186,6 +189,7 @@ export class Wire<F> implements Transport, OutputSink {
   resume(): void {
     if (this.pauses === 0) return;
     this.pauses--;
+    this.resumedMs = this.network.schedule.nowMs;
     if (this.pauses === 0) this.network.schedule.after(0, () => this.feed());
   }
 
@@ -311,6 +315,11 @@ export class Wire<F> implements Transport, OutputSink {
   /** The broker does not want to read from it at the moment. */
   get paused(): boolean {
     return this.pauses > 0;
+  }
+
+  /** It is paused, or has just been set free and could not say anything yet. */
+  get heldBack(): boolean {
+    return this.pauses > 0 || this.network.schedule.nowMs - this.resumedMs < HELD_BACK_MS;
   }
 
   /** The broker reads from it, and writes to it. */

@@ -103,7 +103,7 @@ export class Simulation {
 
   private cast(theme: Theme): void {
     const { dice } = this;
-    const faults = drawFaults(dice, theme);
+    const faults = this.around.avoid.has('faults') ? NO_FAULTS : drawFaults(dice, theme);
     const mood = { theme, faults, steps: 6 + dice.below(24), large: dice.chance(0.2) };
     const roles: Role[] = ['publisher', 'subscriber'];
     for (let i = dice.below(5); i >= 0; i--)

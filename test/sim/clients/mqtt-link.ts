@@ -319,7 +319,7 @@ export class MqttLink implements WireOwner<MqttFrame> {
     const takenOver = oracle.brokerClosed(conn, byBroker);
     if (byBroker && !takenOver && !this.endExpected && actor.link === this)
       oracle.fail(
-        this.wire.paused ? 'closed-while-paused' : 'closed-without-cause',
+        this.wire.heldBack ? 'closed-while-paused' : 'closed-without-cause',
         `the broker has ended ${conn.name} (${this.brokerSaid || 'without a word'})`,
       );
   }

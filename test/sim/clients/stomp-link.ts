@@ -38,13 +38,14 @@ export class StompLink implements WireOwner<StompFrame> {
   receiptsPending = 0;
   private readonly oracle: Oracle;
   private readonly plan;
-  /** Subscriptions the client has asked for and not given up, by id. */
-  private readonly subscribed = new Map<string, StompSubscriptionPlan>();
+  /** Subscriptions the client has asked for and not given up, and their ids, which are never used again. */
+  private readonly subscribed = new Map<StompSubscriptionPlan, string>();
   /** The oracle's view of those the broker was given. */
   private readonly readers = new Map<string, Reader>();
   private readonly due: Receipt[] = [];
   private readonly arriving = new Map<string, Receipt>();
   private readonly received = new Map<string, Received>();
+  private subscriptions = 0;
   private transactions = 0;
   private receipts = 0;
   private lastAckMs = 0;
@@ -152,7 +153,7 @@ export class StompLink implements WireOwner<StompFrame> {
   }
 
   subscribeAll(): void {
-    for (const plan of this.plan.subscriptions) if (!this.subscribed.has(plan.id)) this.subscribe(plan);
+    for (const plan of this.plan.subscriptions) if (!this.subscribed.has(plan)) this.subscribe(plan);
   }
 
   changeSubscriptions(): void {
@@ -160,14 +161,16 @@ export class StompLink implements WireOwner<StompFrame> {
     const { subscriptions } = this.plan;
     if (subscriptions.length === 0) return;
     const plan = dice.pick(subscriptions);
-    if (this.subscribed.has(plan.id)) this.unsubscribe(plan, plan.kind === 'durable' && dice.chance(0.5));
+    if (this.subscribed.has(plan)) this.unsubscribe(plan, plan.kind === 'durable' && dice.chance(0.5));
     else this.subscribe(plan);
   }
 
   private subscribe(plan: StompSubscriptionPlan): void {
     const { conn, oracle, actor } = this;
-    const { id, kind, filter, group, ack, prefetch, replays } = plan;
-    this.subscribed.set(id, plan);
+    const { kind, filter, group, ack, prefetch, replays } = plan;
+    // A durable one is found again by its id.
+    const id = kind === 'durable' ? plan.id : `${plan.id}.${++this.subscriptions}`;
+    this.subscribed.set(plan, id);
     const headers = ['id', id, 'destination', destinationOf(filter), 'ack', ack, 'prefetch-count', String(prefetch)];
     if (kind === 'share') headers.push('x-share-group', group);
     if (kind === 'durable') headers.push('durable', 'true');
@@ -200,9 +203,10 @@ export class StompLink implements WireOwner<StompFrame> {
     ]);
   }
 
-  private unsubscribe({ id }: StompSubscriptionPlan, forGood: boolean): void {
+  private unsubscribe(plan: StompSubscriptionPlan, forGood: boolean): void {
     const { oracle } = this;
-    this.subscribed.delete(id);
+    const id = this.subscribed.get(plan)!;
+    this.subscribed.delete(plan);
     const headers = ['id', id];
     if (forGood) headers.push('durable', 'true');
     let reader: Reader | undefined;
@@ -235,7 +239,7 @@ export class StompLink implements WireOwner<StompFrame> {
     this.leaving = true;
     const plan = this.plan.subscriptions.find(({ kind }) => kind === 'durable');
     if (durable && plan !== undefined) {
-      if (!this.subscribed.has(plan.id)) this.subscribe(plan);
+      if (!this.subscribed.has(plan)) this.subscribe(plan);
       this.unsubscribe(plan, true);
     }
     this.wire.write([
@@ -294,7 +298,7 @@ export class StompLink implements WireOwner<StompFrame> {
     oracle.readers.closed(conn, byBroker);
     if (!byBroker || this.endExpected || actor.link !== this) return;
     oracle.fail(
-      this.wire.paused ? 'closed-while-paused' : 'closed-without-cause',
+      this.wire.heldBack ? 'closed-while-paused' : 'closed-without-cause',
       `the broker has ended ${conn.name} (${this.brokerSaid || 'without a word'})`,
     );
   }

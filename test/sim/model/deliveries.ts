@@ -94,6 +94,18 @@ export class Deliveries {
     return found;
   }
 
+  /** The same for a subscription that has ended meanwhile. */
+  emittedLate(conn: Conn, queue: QueueModel, delivery: Delivery): void {
+    this.oracle.step++;
+    const found = this.identify(conn, delivery);
+    if (found === null) return;
+    const copies = queue.copies.get(found);
+    if (copies === undefined)
+      this.oracle.fail('invented', `${conn.name}: ${found} came from ${queue.name}, where it never was`);
+    else if (delivery.qos === 0) copies.settled++;
+    else copies.disturbed = true;
+  }
+
   /** Which message it is. Null for one that clears, which looks like any other of its kind, and for what nobody sent. */
   private identify(conn: Conn, { topic, payload, frameBytes }: Delivery): Sent | null {
     const { oracle } = this;
@@ -203,10 +215,10 @@ export class Deliveries {
     const comparable = qos === 0 ? sent.feeds === 1 : expectation.certain === sent.feeds && expectation.qosLow > 0;
     if (!sent.ordered || expectation.emitted > 1 || !comparable) return;
     const last = qos === 0 ? session.lastDirect : session.lastQueued;
-    const before = last.get(sent.publisher) ?? -1;
-    if (before > sent.number)
-      this.oracle.fail('order', `${conn.name}: ${sent} came after number ${before} of the same publisher`);
-    else last.set(sent.publisher, sent.number);
+    const before = last.get(sent.publisher);
+    if (before !== undefined && before.order > sent.order)
+      this.oracle.fail('order', `${conn.name}: ${sent} came after ${before}`);
+    else last.set(sent.publisher, sent);
   }
 
   private checkIdentifiers(conn: Conn, sent: Sent, expectation: Expectation, { identifiers }: Delivery): void {

@@ -79,6 +79,7 @@ export class Oracle {
   readonly tolerated: ReadonlySet<string>;
   readonly toleratedCounts = new Map<string, number>();
   step = 0;
+  private orders = 0;
   turn = 0;
   nowMs: () => number = () => 0;
   after: (delayMs: number, task: () => void) => void = () => undefined;
@@ -348,7 +349,7 @@ export class Oracle {
 
   /** Works out who is to get it. certainly: the broker has it for sure. */
   route(sent: Sent, identity: number, by: Conn | null, certainly: boolean): void {
-    sent.feeds++;
+    if (sent.feeds++ === 0) sent.order = this.orders++;
     sent.lastFedMs = this.nowMs();
     sent.certainTargets = sent.possibleTargets = 0;
     if (sent.topic.startsWith('$queue/')) {

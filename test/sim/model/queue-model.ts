@@ -36,8 +36,8 @@ export class QueueModel {
   /** It stays while nobody reads it, possibly and for certain. */
   kept = false;
   keptForCertain = false;
-  /** By session: the highest number per publisher that it got as the first, and what it got last of what had come back. */
-  private readonly lastFirst = new Map<SessionModel, Map<number, number>>();
+  /** By session: per publisher what it got last for the first time, and what it got last of what had come back. */
+  private readonly lastFirst = new Map<SessionModel, Map<number, Sent>>();
   private readonly back = new Set<Sent>();
   private readonly lastAgain = new Map<SessionModel, { readonly sent: Sent; readonly returnedStep: number }>();
 
@@ -75,9 +75,9 @@ export class QueueModel {
         last = new Map();
         this.lastFirst.set(session, last);
       }
-      const before = last.get(sent.publisher) ?? -1;
-      if (before > sent.number) return `number ${before} of the same publisher`;
-      last.set(sent.publisher, sent.number);
+      const before = last.get(sent.publisher);
+      if (before !== undefined && before.order > sent.order) return String(before);
+      last.set(sent.publisher, sent);
       return null;
     }
     // Of several copies nobody can say which one it is.
@@ -87,7 +87,7 @@ export class QueueModel {
     this.lastAgain.set(session, { sent, returnedStep: copies.returnedStep });
     if (again === undefined || again.returnedStep !== copies.returnedStep || again.sent.publisher !== sent.publisher)
       return null;
-    return again.sent.number > sent.number ? `${again.sent}, with which it had come back` : null;
+    return again.sent.order > sent.order ? `${again.sent}, with which it had come back` : null;
   }
 
   /** turn: when it is free for others at once; -1 when it may take its time. */
@@ -107,7 +107,7 @@ export class QueueModel {
       const waits = copies.returnedTurn >= 0 && copies.returnedTurn < turn && copies.out === 0 && copies.settled === 0;
       if (!waits) continue;
       const comparable = copies.possible === 1 && copies.certain === 1 && !copies.tooLarge && earlier.expiryMs === 0;
-      if (comparable && earlier.publisher === sent.publisher && earlier.number < sent.number) return earlier;
+      if (comparable && earlier.publisher === sent.publisher && earlier.order < sent.order) return earlier;
     }
     return null;
   }

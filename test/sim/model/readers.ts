@@ -153,6 +153,12 @@ export class Readers {
     const { oracle } = this;
     const { conn, session, queue, sub } = reader;
     const replay = delivery.retain;
+    if (sub.state === SubState.Leaving && queue !== null && !replay) {
+      // It was delivered before its subscription ended, and has gone back since (unless it was handed over for good);
+      // another one may have it by now.
+      oracle.deliveries.emittedLate(conn, queue, delivery);
+      return delivery.qos === 0 ? 0 : reader.nextKey();
+    }
     const sent = oracle.deliveries.emittedTo(
       conn,
       session,
@@ -163,11 +169,6 @@ export class Readers {
     );
     if (delivery.qos === 0) return 0;
     const key = reader.nextKey();
-    if (sub.state === SubState.Leaving) {
-      // It was delivered before its subscription ended, and has gone back since.
-      if (sent !== null && queue !== null && !replay) queue.returned(sent, oracle.step, -1);
-      return key;
-    }
     const { topic, qos, retain } = delivery;
     session.outstanding.set(key, {
       sent,

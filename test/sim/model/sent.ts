@@ -21,6 +21,8 @@ export class Sent {
   readonly properties: SentProperties | null;
   /** It may vanish so long after the broker took it; 0: never. */
   readonly expiryMs: number;
+  /** Its place among everything the broker was given, by the first time. */
+  order = -1;
   /** How often the broker was given it. */
   feeds = 0;
   lastFedMs = 0;

@@ -85,9 +85,9 @@ export class SessionModel {
   readonly outstanding = new Map<number, Outstanding>();
   readonly replays: ReplayRequest[] = [];
   readonly replayed = new Map<Sent, number>();
-  /** Highest number per publisher that was written, through the queue and directly. */
-  readonly lastQueued = new Map<number, number>();
-  readonly lastDirect = new Map<number, number>();
+  /** By publisher: what was written last for the first time, through the queue and directly. */
+  readonly lastQueued = new Map<number, Sent>();
+  readonly lastDirect = new Map<number, Sent>();
   /** Its subscriptions ask for RETAIN as it was published, and for no retained messages. */
   keepsRetain = false;
   conn: Conn | null = null;
