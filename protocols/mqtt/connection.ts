@@ -73,6 +73,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   client: ClientState | null = null;
   will: StoredWill | null = null;
   keepAliveMs = 0;
+  /** It is not read from while this is more than 0. */
+  pauseCount = 0;
   lastReceivedMs: number;
   /** Of the client: nothing larger is sent to it. */
   packetBytesMax = Number.POSITIVE_INFINITY;
@@ -419,10 +421,14 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   }
 
   pause(): void {
+    this.pauseCount++;
     this.transport.pause();
   }
 
   resume(): void {
+    this.pauseCount--;
+    // Its silence was ours: the keep-alive counts from here.
+    this.lastReceivedMs = this.adapter.monotonicMs;
     this.transport.resume();
   }
 

@@ -37,7 +37,8 @@ export class HeldFilters {
       return;
     }
     this.members.delete(queue);
-    vhost.deleteQueue(queue);
+    // The group may have members of another protocol, who consume its queue: theirs is the last word then.
+    if (queue.consumerCount === 0) vhost.deleteQueue(queue);
   }
 
   isMember(queue: Queue): boolean {

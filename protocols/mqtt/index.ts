@@ -207,7 +207,11 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     this.monotonicMs = this.clock.now();
     for (const connection of this.connections) {
       // [MQTT-3.1.2-22], [3.1.1 MQTT-3.1.2-24]
-      if (connection.keepAliveMs > 0 && this.monotonicMs - connection.lastReceivedMs > connection.keepAliveMs) {
+      if (
+        connection.keepAliveMs > 0 &&
+        connection.pauseCount === 0 &&
+        this.monotonicMs - connection.lastReceivedMs > connection.keepAliveMs
+      ) {
         connection.close(ReasonCode.KEEP_ALIVE_TIMEOUT, 'nothing came for one and a half times the keep-alive');
       }
     }
