@@ -109,6 +109,11 @@ export interface Outcome {
   readonly failure: string;
 }
 
+export interface RunOptions {
+  /** Nothing is kept, whatever happens: violations are what is wanted. */
+  readonly discard?: boolean;
+}
+
 /** One campaign under way: journals come and go with data directories, the counts add up. */
 export class Run {
   readonly title: string;
@@ -120,13 +125,15 @@ export class Run {
   readonly figures: string[] = [];
   private readonly say: Say;
   private readonly replay: string;
+  private readonly discard: boolean;
   private readonly startedAt = performance.now();
   private journals: Journal[] = [];
   cycles = 0;
   /** Violations happened on it: it is not removed. */
   private readonly spoiled: string[] = [];
 
-  constructor(title: string, seed: number, replay: string, say: Say) {
+  constructor(title: string, seed: number, replay: string, say: Say, { discard = false }: RunOptions = {}) {
+    this.discard = discard;
     this.title = title;
     this.seed = seed;
     this.replay = replay;
@@ -152,7 +159,7 @@ export class Run {
     addCounts(this.counts, journal.counts);
     this.details.push(...journal.details);
     this.journals = this.journals.filter((other) => other !== journal);
-    if (journal.counts.violations === 0) rmSync(folder, { recursive: true, force: true });
+    if (journal.counts.violations === 0 || this.discard) rmSync(folder, { recursive: true, force: true });
     else {
       writeFileSync(join(folder, 'violations.txt'), `${this.replay}\n${journal.details.join('\n')}\n`);
       this.spoiled.push(folder);

@@ -11,6 +11,9 @@ import { fill, LoopDisk, MemoryDisk } from './loop-disk.ts';
 const MIB = 1024 * 1024;
 /** Room for the reserve, the watermark and some segments. */
 const DISK_MIB = 448;
+/** What a foreign file leaves: less than the broker wants to have free, or something for the publishers to fill. */
+const LEFT_FULL_MIB = 40;
+const LEFT_TO_FILL_MIB = 140;
 const ROUNDS_PER_DISK = 10;
 /** The broker looks at the free space at least this often. */
 const NOTICE_MS_MAX = 20_000;
@@ -40,7 +43,7 @@ export async function fullRounds(run: Run, rounds: number, settings: readonly st
     for (let i = first; i < Math.min(rounds, first + ROUNDS_PER_DISK) && started !== null; i++) {
       run.cycles++;
       lives.journal.where = `full, round ${run.cycles}`;
-      const round = new Round(lives, disk, started.broker, started.ports, i % 2 === 1);
+      const round = new Round(lives, disk, started.broker, started.ports, i % 2 === 0);
       const noticed = await round.runFull();
       run.faults.count(round.title, noticed);
       if (i % 4 === 3) {
@@ -70,7 +73,8 @@ class Round {
   readonly title: string;
   private readonly lives: Lives;
   private readonly disk: Disk;
-  private readonly foreign: string | null;
+  private readonly foreign: string;
+  private readonly leftBytes: number;
   private broker: CrashBroker;
   private ports: Ports;
 
@@ -79,7 +83,8 @@ class Round {
     this.disk = disk;
     this.broker = broker;
     this.ports = ports;
-    this.foreign = byForeignFile ? disk.path('foreign') : null;
+    this.foreign = disk.path('foreign');
+    this.leftBytes = (byForeignFile ? LEFT_FULL_MIB : LEFT_TO_FILL_MIB) * MIB;
     this.title = byForeignFile ? 'disk filled by a foreign file' : 'disk filled by what is published';
   }
 
@@ -93,7 +98,7 @@ class Round {
   async runFull(): Promise<boolean> {
     const { lives, disk, foreign } = this;
     const { journal, cast } = lives;
-    if (foreign !== null) fill(foreign, Math.max(0, disk.freeBytes - 40 * MIB));
+    fill(foreign, Math.max(0, disk.freeBytes - this.leftBytes));
     const refused = journal.counts.refused;
     cast.publishOnly(this.ports, { messages: 200, largeMessages: 1_000_000 });
     const began = performance.now();
@@ -138,7 +143,7 @@ class Round {
       }
     }
     await delay(dice.below(100));
-    if (foreign !== null) rmSync(foreign, { force: true });
+    rmSync(foreign, { force: true });
     const room = performance.now();
     cast.more(50);
     while (cast.underway > 0 && this.broker.alive) {

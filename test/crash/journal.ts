@@ -172,6 +172,14 @@ export class Destination {
   }
 }
 
+/** Messages of which a destination gets all or none. */
+interface Group {
+  readonly source: Source;
+  readonly numbers: readonly number[];
+  /** Those that had got none of it when a broker was started anew; null before that. */
+  strangers: Destination[] | null;
+}
+
 /** Enough to see a pattern. */
 const DETAILS_MAX = 40;
 
@@ -182,7 +190,7 @@ export class Journal {
   readonly details: string[] = [];
   /** Whatever arrived last, by performance.now(): tells a broker at rest from one that still drains. */
   lastEventAt = 0;
-  private groups: { readonly source: Source; readonly numbers: readonly number[] }[] = [];
+  private groups: Group[] = [];
   /** Where in the campaign it happened. */
   where = '';
   private readonly onDetail: (line: string) => void;
@@ -294,7 +302,19 @@ export class Journal {
 
   /** Messages given up that belong together: each destination gets all of them or none. */
   allOrNone(source: Source, numbers: readonly number[]): void {
-    if (numbers.length > 1) this.groups.push({ source, numbers });
+    if (numbers.length > 1) this.groups.push({ source, numbers, strangers: null });
+  }
+
+  /**
+   * A broker is started. Whoever got something of a group from the one before, which may have died in the middle of delivering it, is not asked about it any more: at QoS 1 messages are
+   * delivered before they are safe.
+   */
+  newLife(): void {
+    for (const group of this.groups) {
+      group.strangers ??= this.destinations.filter((destination) =>
+        group.numbers.every((number) => destination.timesOf(group.source, number) === 0),
+      );
+    }
   }
 
   /** A message has been taken by a consumer of `destination`. */
@@ -360,8 +380,8 @@ export class Journal {
   }
 
   private checkGroups(): void {
-    for (const { source, numbers } of this.groups) {
-      for (const destination of this.destinations) {
+    for (const { source, numbers, strangers } of this.groups) {
+      for (const destination of strangers ?? this.destinations) {
         const expected = numbers.filter((number) => destination.expects(source, number));
         const arrived = expected.filter((number) => destination.timesOf(source, number) > 0);
         if (arrived.length === 0 || arrived.length === expected.length) continue;

@@ -9,6 +9,7 @@ import {
   exitOnSignals,
   type Outcome,
   Run,
+  type RunOptions,
   readArguments,
   replayOf,
   type Say,
@@ -26,10 +27,14 @@ const KILL: Blow = {
   heal: () => undefined,
 };
 
-export async function killCampaign(args: Arguments<typeof KILL_DEFAULTS>, say: Say): Promise<Outcome> {
+export async function killCampaign(
+  args: Arguments<typeof KILL_DEFAULTS>,
+  say: Say,
+  options: RunOptions = {},
+): Promise<Outcome> {
   const { numbers, settings } = args;
   const seed = seedOf(numbers.seed);
-  const run = new Run('crash:kill', seed, replayOf('crash:kill', args, seed), say);
+  const run = new Run('crash:kill', seed, replayOf('crash:kill', args, seed), say, options);
   await runCycles(run, numbers, settings, (folder) => ({
     blow: KILL,
     data: join(folder, 'data'),

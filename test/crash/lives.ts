@@ -50,6 +50,7 @@ export class Lives {
   }
 
   start(env: NodeJS.ProcessEnv = this.env): CrashBroker {
+    this.journal.newLife();
     return new CrashBroker({ folder: this.folder, data: this.data, settings: this.settings, env });
   }
 

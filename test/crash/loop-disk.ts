@@ -1,8 +1,9 @@
 // A real file system in a file: ext4 on a loop device, whose power can be cut, whose backing store can be too small, and which is gone without a trace afterwards. Needs root, loop devices, mkfs.ext4
 // and python3 (which makes the one ioctl that Node can not).
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statfsSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorCode } from '../../src/io/disk.ts';
 
 const MIB = 1024 * 1024;
 /** EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH: stop at once, the journal is not written out. */
@@ -142,10 +143,16 @@ export class MemoryDisk {
   }
 }
 
-/** Takes space away: a file of zeros. */
+/** Takes space away: a file of zeros, of so many bytes or as many as there is room for. */
 export function fill(path: string, bytes: number): void {
   const chunk = Buffer.alloc(MIB);
-  writeFileSync(path, '');
-  for (let left = bytes; left > 0; left -= chunk.length)
-    writeFileSync(path, left < chunk.length ? chunk.subarray(0, left) : chunk, { flag: 'a' });
+  const file = openSync(path, 'w');
+  try {
+    for (let left = bytes; left > 0; left -= chunk.length) writeSync(file, chunk, 0, Math.min(left, chunk.length));
+  } catch (error) {
+    // Somebody else was faster.
+    if (errorCode(error) !== 'ENOSPC') throw error;
+  } finally {
+    closeSync(file);
+  }
 }

@@ -11,6 +11,7 @@ import {
   exitOnSignals,
   type Outcome,
   Run,
+  type RunOptions,
   readArguments,
   replayOf,
   type Say,
@@ -46,10 +47,14 @@ function open(folder: string, dice: Dice): Place {
   };
 }
 
-export async function powerCampaign(args: Arguments<typeof POWER_DEFAULTS>, say: Say): Promise<Outcome> {
+export async function powerCampaign(
+  args: Arguments<typeof POWER_DEFAULTS>,
+  say: Say,
+  options: RunOptions = {},
+): Promise<Outcome> {
   const { numbers, settings } = args;
   const seed = seedOf(numbers.seed);
-  const run = new Run('crash:power', seed, replayOf('crash:power', args, seed), say);
+  const run = new Run('crash:power', seed, replayOf('crash:power', args, seed), say, options);
   const reason = LoopDisk.whyNot(run.folder);
   if (reason !== '') return run.skipped(reason);
   const dice = new Dice(seed);
