@@ -110,7 +110,7 @@ export class Campaign {
   }
 
   private add(report: SimulationReport): void {
-    const { oracle, network, clients } = report;
+    const { oracle, network, clients, machine } = report;
     const count = (name: string, amount: number): void => {
       this.totals.set(name, (this.totals.get(name) ?? 0) + amount);
     };
@@ -153,6 +153,13 @@ export class Campaign {
     count('garbage', clients.garbage);
     count('transactions committed', clients.commits);
     count('transactions aborted', clients.aborts);
+    count('crashes', machine.crashes);
+    count('crashes within a call of the disk', machine.crashesWithinCalls);
+    count('power cuts', machine.powerCuts);
+    count('kills', machine.kills);
+    count('messages recovered', machine.recoveredMessages);
+    count('entries recovered', machine.recoveredEntries);
+    count('torn tails', machine.tornTails);
     for (const [step, times] of clients.droppedAt) {
       count('connections dropped within a handshake', times);
       count(dropped(step), times);

@@ -64,6 +64,8 @@ export interface WireOwner<F> {
   onHungUp(): void;
   /** The stream is over for the broker: called once, before the broker is told, or as soon as it says so itself. */
   onBrokerClosed(byBroker: boolean): void;
+  /** The broker is gone, and knows nothing of this stream any more. */
+  onBrokerDied(): void;
 }
 
 const NOBODY: TransportHandler = { onChunk: () => undefined, onDrain: () => undefined, onClosed: () => undefined };
@@ -90,7 +92,7 @@ interface Outbound {
 
 export class Network {
   readonly counts = new NetworkCounts();
-  readonly world: World;
+  world: World;
   readonly schedule: Schedule;
   readonly dice: Dice;
   profile: NetworkProfile;
@@ -105,6 +107,18 @@ export class Network {
     this.profile = profile;
     scribbleSlots(world.arena);
   }
+
+  /** The broker has died, and another one is up: all streams are broken. */
+  continueWith(world: World): void {
+    this.world = world;
+    scribbleSlots(world.arena);
+    const wires = [...this.wires];
+    this.wires.clear();
+    for (const wire of wires) wire.cut();
+  }
+
+  /** Nobody sees any more what the broker does. */
+  dead: () => boolean = () => false;
 
   delayMs(): number {
     const { latencyMs, jitterMs } = this.profile;
@@ -218,7 +232,7 @@ export class Wire<F> implements Transport, OutputSink {
   send(pieces: readonly Piece[]): void {
     for (const piece of pieces) {
       this.network.counts.bytesOut += piece.bytes.length;
-      if (this.gone || this.ended) {
+      if (this.gone || this.ended || this.network.dead()) {
         this.output.sent(piece);
         continue;
       }
@@ -499,19 +513,20 @@ export class Wire<F> implements Transport, OutputSink {
     this.fail(new Error('ETIMEDOUT'));
   }
 
-  /** The broker has died: the client is cut off, nobody else is told. */
+  /** The broker has died: the client is cut off. */
   cut(): void {
     this.gone = true;
     this.deaf = true;
     this.ended = true;
     this.told = true;
+    this.closedSaid = true;
     this.waiting.length = 0;
     this.inbound.length = 0;
-    this.network.wires.delete(this as Wire<unknown>);
-    this.sayClosed(false);
+    this.transit.length = 0;
+    this.owner.onBrokerDied();
     if (this.hungUp || this.vanished) return;
     this.hungUp = true;
-    this.owner.onHungUp();
+    this.network.schedule.after(this.network.delayMs(), () => this.owner.onHungUp());
   }
 }
 

@@ -4,6 +4,7 @@
 //   --seed N               one, with everything that happened
 //   --tolerate a,b         rules whose breach does not count
 //   --avoid a              situations to keep away from
+//   --durable              on a disk, with crashes
 //   --keep-going           do not stop at the tenth seed that fails
 import { parseArgs } from 'node:util';
 import { Campaign } from './campaign.ts';
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     tolerate: { type: 'string', default: '' },
     avoid: { type: 'string', default: '' },
+    durable: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
   },
 });
@@ -26,6 +28,7 @@ const { values } = parseArgs({
 const options: SimulationOptions = {
   tolerated: new Set(values.tolerate.split(',').filter((rule) => rule !== '')),
   avoid: new Set(values.avoid.split(',').filter((name) => name !== '')),
+  durable: values.durable,
 };
 
 function say(text: string): void {
@@ -84,5 +87,5 @@ async function campaign(from: number, seeds: number): Promise<void> {
 }
 
 function flags(): string {
-  return `${values.tolerate === '' ? '' : ` --tolerate ${values.tolerate}`}${values.avoid === '' ? '' : ` --avoid ${values.avoid}`}`;
+  return `${values.durable ? ' --durable' : ''}${values.tolerate === '' ? '' : ` --tolerate ${values.tolerate}`}${values.avoid === '' ? '' : ` --avoid ${values.avoid}`}`;
 }

@@ -18,6 +18,8 @@ const EVENTS_MAX = 400_000;
 export class Schedule {
   /** How often a turn ends after a single event. */
   settleShare = 1;
+  /** No turn of the broker ends any more. */
+  halted: () => boolean = () => false;
   /** Called whenever a turn has ended. */
   onSettled: () => void = () => undefined;
   events = 0;
@@ -72,6 +74,7 @@ export class Schedule {
   runWhile(done: () => boolean, timeMaxMs: number): boolean {
     const endMs = this.clock.now() + timeMaxMs;
     while (!done()) {
+      if (this.halted()) return false;
       const next = this.heap[0];
       if (next !== undefined && next.atMs <= this.clock.now()) {
         this.step();
@@ -84,14 +87,15 @@ export class Schedule {
       const now = this.clock.now();
       if (now >= endMs) return done();
       this.clock.advance(Math.min(untilMs - now, STRIDE_MS));
-      this.onSettled();
+      if (!this.halted()) this.onSettled();
     }
     return true;
   }
 
   settle(): void {
+    if (this.halted()) return;
     this.clock.settle();
-    this.onSettled();
+    if (!this.halted()) this.onSettled();
   }
 
   private step(): void {

@@ -2,8 +2,8 @@
 // what was promised, and what is left behind.
 
 import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
-import { StompWorld } from '../support/stomp-client.ts';
-import type { World } from '../support/world.ts';
+import type { Faults } from '../../src/storage/embedded/faults.ts';
+import type { StompWorld } from '../support/stomp-client.ts';
 import type { Actor } from './clients/actor.ts';
 import { MqttActor } from './clients/mqtt.ts';
 import {
@@ -22,6 +22,7 @@ import { drawStompPlan } from './clients/stomp-plan.ts';
 import { ClientCounts, type Surroundings } from './clients/surroundings.ts';
 import { Dice } from './dice.ts';
 import { checkLeaks } from './leaks.ts';
+import { Machine, type MachineCounts, NO_FAULTS as NO_STORAGE_FAULTS } from './machine.ts';
 import { Oracle, type OracleCounts, type Violation } from './model/oracle.ts';
 import { checkPromises, checkRetained } from './model/promises.ts';
 import { Network, type NetworkCounts, type NetworkProfile } from './network.ts';
@@ -30,8 +31,12 @@ import { Schedule } from './schedule.ts';
 export interface SimulationOptions {
   readonly tolerated?: ReadonlySet<string>;
   readonly avoid?: ReadonlySet<string>;
+  /** On a disk, with crashes; otherwise in memory only. */
+  readonly durable?: boolean;
+  /** Bugs of the storage engine. */
+  readonly faults?: Faults;
   /** Changes the broker before it starts: how seeded bugs get in. */
-  readonly tamper?: (world: World) => void;
+  readonly tamper?: (world: StompWorld) => void;
   /** Keeps a line for everything that happens. */
   readonly trace?: boolean;
 }
@@ -43,6 +48,7 @@ export interface SimulationReport {
   readonly oracle: OracleCounts;
   readonly network: NetworkCounts;
   readonly clients: ClientCounts;
+  readonly machine: MachineCounts;
   readonly sent: number;
   readonly events: number;
   readonly virtualMs: number;
@@ -56,38 +62,34 @@ const QUIET_MS = 1500;
 export class Simulation {
   readonly seed: number;
   readonly dice: Dice;
-  readonly world: StompWorld;
+  readonly machine: Machine;
   readonly schedule: Schedule;
   readonly network: Network;
   readonly oracle: Oracle;
   readonly actors: Actor[] = [];
   readonly clientCounts = new ClientCounts();
+  private healed = false;
   private readonly around: Surroundings;
-  /** Slots that adapters keep for themselves. */
-  private readonly slotsAtRest: number;
 
-  constructor(seed: number, options: SimulationOptions = {}) {
+  private constructor(seed: number, options: SimulationOptions, dice: Dice, profile: NetworkProfile, machine: Machine) {
     this.seed = seed;
-    const dice = new Dice(seed);
     this.dice = dice;
-    const theme: Theme = dice.pick(['mixed', 'mixed', 'mixed', 'squeeze', 'absence']);
-    const profile = drawNetwork(dice, theme);
-    this.world = new StompWorld({
-      seed,
-      congestedBytes: profile.congestedBytes,
-      mqtt: { receiveMaximum: dice.pick([20, 1024]) },
-      stomp: { heartBeatSendMs: HEART_BEAT_MS, heartBeatReceiveMs: HEART_BEAT_MS },
-    });
-    this.slotsAtRest = this.world.arena.borrowedCount;
-    options.tamper?.(this.world);
-    this.schedule = new Schedule(this.world.clock, dice);
+    this.machine = machine;
+    const { world } = machine;
+    this.schedule = new Schedule(world.clock, dice);
     this.schedule.settleShare = dice.pick([1, 0.6, 0.3]);
-    this.network = new Network(this.world, this.schedule, dice, profile);
+    this.schedule.halted = () => machine.dead;
+    this.network = new Network(world, this.schedule, dice, profile);
+    this.network.dead = () => machine.dead;
     this.oracle = new Oracle(options.tolerated);
+    this.oracle.crashes.enabled = options.durable === true;
     if (options.trace === true) this.oracle.trace = [];
     this.oracle.nowMs = () => this.schedule.nowMs;
     this.oracle.after = (delayMs, task) => this.schedule.after(delayMs, task);
-    this.schedule.onSettled = () => this.oracle.turnEnded();
+    this.schedule.onSettled = () => {
+      this.oracle.turnEnded();
+      machine.work(this.schedule);
+    };
     this.network.onDamage = (text) => this.oracle.fail('damage', text);
     this.around = {
       network: this.network,
@@ -96,9 +98,35 @@ export class Simulation {
       counts: this.clientCounts,
       avoid: options.avoid ?? new Set(),
       accept: (protocol, transport) =>
-        (protocol === 'mqtt' ? this.world.mqttAdapter : this.world.stompAdapter).accept(transport, ''),
+        (protocol === 'mqtt' ? machine.world.mqttAdapter : machine.world.stompAdapter).accept(transport, ''),
     };
-    this.cast(theme);
+  }
+
+  static async create(seed: number, options: SimulationOptions = {}): Promise<Simulation> {
+    const dice = new Dice(seed);
+    const theme: Theme = dice.pick(['mixed', 'mixed', 'mixed', 'squeeze', 'absence']);
+    const profile = drawNetwork(dice, theme);
+    const world = {
+      seed,
+      congestedBytes: profile.congestedBytes,
+      mqtt: { receiveMaximum: dice.pick([20, 1024]) },
+      stomp: { heartBeatSendMs: HEART_BEAT_MS, heartBeatReceiveMs: HEART_BEAT_MS },
+    };
+    const durable = options.durable === true;
+    const machine = new Machine(
+      {
+        world,
+        durable,
+        faults: options.faults ?? NO_STORAGE_FAULTS,
+        refreshesTime: options.avoid?.has('stale-time') === true,
+        tamper: options.tamper ?? (() => undefined),
+      },
+      dice,
+    );
+    await machine.boot();
+    const simulation = new Simulation(seed, options, dice, profile, machine);
+    simulation.cast(theme);
+    return simulation;
   }
 
   private cast(theme: Theme): void {
@@ -122,14 +150,14 @@ export class Simulation {
   private addHealthy(clientId: string, filters: readonly string[]): MqttActor {
     const actor = new MqttActor(this.around, healthyPlan(clientId, filters));
     this.actors.push(actor);
+    actor.healing = true;
     actor.connect(true);
     return actor;
   }
 
   async run(): Promise<SimulationReport> {
     try {
-      await this.world.open();
-      this.play();
+      await this.play();
     } catch (error) {
       this.oracle.fail('exception', error instanceof Error ? (error.stack ?? error.message) : String(error));
     }
@@ -140,25 +168,29 @@ export class Simulation {
       oracle: this.oracle.counts,
       network: this.network.counts,
       clients: this.clientCounts,
+      machine: this.machine.counts,
       sent: this.oracle.ledger.count,
       events: this.schedule.events,
       virtualMs: this.schedule.nowMs,
       trace: [
         ...(this.oracle.trace ?? []),
-        ...(this.oracle.trace !== null ? this.world.logger.lines.map((line) => JSON.stringify(line)) : []),
+        ...(this.oracle.trace !== null ? this.machine.world.logger.lines.map((line) => JSON.stringify(line)) : []),
       ],
     };
   }
 
-  private play(): void {
-    const { oracle, schedule } = this;
+  private async play(): Promise<void> {
+    const { oracle } = this;
     for (const actor of this.actors) actor.start();
-    schedule.runWhile(() => oracle.failed, 2000 + this.dice.below(6000));
+    this.planCrashes();
+    await this.drive(() => oracle.failed, 2000 + this.dice.below(6000));
     if (oracle.failed) return;
+    this.healed = true;
+    this.machine.disarm();
     this.heal();
     // Queues give up what nobody took.
     this.addHealthy('drain', QUEUES);
-    if (!this.untilQuiet()) {
+    if (!(await this.untilQuiet())) {
       for (const actor of this.actors) for (const [rule, text] of actor.leftovers()) oracle.fail(rule, text);
       if (!oracle.failed) oracle.fail('liveness', `not everything came to an end within ${HEAL_MS} ms`);
       return;
@@ -168,14 +200,41 @@ export class Simulation {
     checkPromises(oracle);
     if (oracle.failed) return;
     const auditor = this.addHealthy('audit', ['#']);
-    if (!this.untilQuiet()) oracle.fail('liveness', 'the retained messages did not come to an end');
+    if (!(await this.untilQuiet())) oracle.fail('liveness', 'the retained messages did not come to an end');
     checkRetained(oracle, auditor.identity.session);
     if (oracle.failed) return;
     for (const actor of this.actors) actor.finish();
-    const gone = schedule.runWhile(() => oracle.failed || this.actors.every(({ finished }) => finished), HEAL_MS);
+    const gone = await this.drive(() => oracle.failed || this.actors.every(({ finished }) => finished), HEAL_MS);
     if (!gone) oracle.fail('liveness', 'not every client could end its session');
-    schedule.runUntil(schedule.nowMs + 5000);
-    if (!oracle.failed) checkLeaks(oracle, this.world, this.network, this.slotsAtRest);
+    await this.drive(() => false, 5000);
+    if (!oracle.failed) checkLeaks(oracle, this.machine.world, this.network, this.machine.slotsAtRest);
+  }
+
+  /** Lets it run; a broker that dies on the way is followed by the next. Returns whether it was done. */
+  private async drive(done: () => boolean, timeMaxMs: number): Promise<boolean> {
+    const { schedule, machine } = this;
+    const endMs = schedule.nowMs + timeMaxMs;
+    for (;;) {
+      const isDone = schedule.runWhile(done, endMs - schedule.nowMs);
+      if (!machine.dead) return isDone;
+      await machine.restart();
+      schedule.continueOn(machine.world.clock);
+      this.oracle.crashes.crashed();
+      this.network.continueWith(machine.world);
+    }
+  }
+
+  private planCrashes(): void {
+    const { dice, machine, schedule, oracle } = this;
+    if (!oracle.crashes.enabled) return;
+    for (let i = dice.below(3); i >= 0; i--) {
+      const within = dice.chance(0.5);
+      schedule.after(200 + dice.below(5000), () => {
+        if (this.healed) return;
+        if (within) machine.crashWithinCall();
+        else machine.crash();
+      });
+    }
   }
 
   private heal(): void {
@@ -185,15 +244,15 @@ export class Simulation {
   }
 
   /** Until nobody waits for anything for a while. */
-  private untilQuiet(): boolean {
+  private async untilQuiet(): Promise<boolean> {
     const { schedule, oracle } = this;
     const endMs = schedule.nowMs + HEAL_MS;
     while (schedule.nowMs < endMs) {
-      if (!schedule.runWhile(() => oracle.failed || this.actors.every(({ quiet }) => quiet), endMs - schedule.nowMs))
-        return false;
+      const isQuiet = (): boolean => oracle.failed || this.actors.every(({ quiet }) => quiet);
+      if (!(await this.drive(isQuiet, endMs - schedule.nowMs))) return false;
       if (oracle.failed) return true;
       const delivered = oracle.counts.settled + oracle.counts.delivered + oracle.counts.wills;
-      schedule.runUntil(schedule.nowMs + QUIET_MS);
+      await this.drive(() => false, QUIET_MS);
       const moved = oracle.counts.settled + oracle.counts.delivered + oracle.counts.wills !== delivered;
       if (!moved && this.actors.every(({ quiet }) => quiet)) return true;
     }
@@ -201,8 +260,9 @@ export class Simulation {
   }
 }
 
-export function simulate(seed: number, options: SimulationOptions = {}): Promise<SimulationReport> {
-  return new Simulation(seed, options).run();
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<SimulationReport> {
+  const simulation = await Simulation.create(seed, options);
+  return simulation.run();
 }
 
 function drawNetwork(dice: Dice, theme: Theme): NetworkProfile {

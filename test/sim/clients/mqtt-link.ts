@@ -324,6 +324,10 @@ export class MqttLink implements WireOwner<MqttFrame> {
       );
   }
 
+  onBrokerDied(): void {
+    this.conn.open = false;
+  }
+
   onHungUp(): void {
     this.actor.onHungUp(this);
   }

@@ -153,8 +153,10 @@ export class MqttWatch {
     if (outcome !== 'accepted') conn.unacknowledged.delete(id);
     const outstanding = conn.session?.outstanding.get(id);
     if (outstanding === undefined || outstanding.conn !== conn || outstanding.qos !== 2 || outstanding.released) return;
-    if (outcome === 'accepted') outstanding.released = true;
-    else conn.session!.outstanding.delete(id);
+    if (outcome === 'accepted') {
+      outstanding.released = true;
+      outstanding.releasedStep = oracle.step;
+    } else conn.session!.outstanding.delete(id);
     oracle.deliveries.settled(outstanding, outcome);
   }
 

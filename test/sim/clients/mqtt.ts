@@ -213,10 +213,14 @@ export class MqttActor implements Actor {
     const { nowMs } = around.network.schedule;
     // Its session may be over, and the last answer, which would have told, never came: what it still remembers might be taken for that of another session.
     const lostTrack = this.unsure;
-    if (nowMs > this.endsAtMs - EARLY_MS) this.unsure = true;
+    const { ghost } = this.identity;
     const isClean =
-      lostTrack || (around.avoid.has('takeover') ? ends || (clean && this.v5) : clean || (ends && !this.v5));
-    this.link = new MqttLink(this, ++this.connections, isClean || this.finishing, this.finishing);
+      lostTrack ||
+      ghost ||
+      this.finishing ||
+      (around.avoid.has('takeover') ? ends || (clean && this.v5) : clean || (ends && !this.v5));
+    if (isClean || nowMs > this.endsAtMs - EARLY_MS) this.unsure = true;
+    this.link = new MqttLink(this, ++this.connections, isClean, this.finishing);
   }
 
   /** The connection is no longer this client's concern. */

@@ -303,6 +303,10 @@ export class StompLink implements WireOwner<StompFrame> {
     );
   }
 
+  onBrokerDied(): void {
+    this.conn.open = false;
+  }
+
   onHungUp(): void {
     this.actor.onHungUp(this);
   }

@@ -21,8 +21,8 @@ export class Conn {
   readonly pubrecs: { readonly id: number; readonly sent: Sent }[] = [];
   readonly pubcomps: number[] = [];
   pings = 0;
-  /** When the message that was sent again last was written first. */
-  resentStep = -1;
+  /** By QoS: when the message that was sent again last was written first. */
+  readonly resentSteps = [-1, -1, -1];
 
   constructor(identity: number, name: string) {
     this.identity = identity;

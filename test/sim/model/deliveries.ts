@@ -31,6 +31,11 @@ export class Deliveries {
     this.oracle = oracle;
   }
 
+  /** The broker has died: nobody will say more about this turn. */
+  forgetTurn(): void {
+    this.firsts = [];
+  }
+
   /** A turn of the broker has ended. */
   turnEnded(): void {
     if (this.firsts.length === 0) return;
@@ -52,7 +57,8 @@ export class Deliveries {
       return;
     }
     // What was lost before it was written comes for the first time, although the broker means to repeat it.
-    const again = delivery.dup && (session.outstanding.has(id) || !session.broken);
+    const mayBeFirst = session.broken || this.oracle.crashes.enabled;
+    const again = delivery.dup && (session.outstanding.has(id) || !mayBeFirst);
     const there = session.outstanding.get(id);
     const queue = again ? (there?.queue ?? null) : this.sourceOf(session, topic);
     const replay = queue === null && !session.keepsRetain && (again ? there?.retain === true : delivery.retain);
@@ -102,7 +108,7 @@ export class Deliveries {
     const copies = queue.copies.get(found);
     if (copies === undefined)
       this.oracle.fail('invented', `${conn.name}: ${found} came from ${queue.name}, where it never was`);
-    else if (delivery.qos === 0) copies.settled++;
+    else if (delivery.qos === 0) copies.settle(this.oracle.step);
     else copies.disturbed = true;
   }
 
@@ -160,13 +166,28 @@ export class Deliveries {
       );
     }
     const there = session.outstanding.get(id);
+    if (again && there?.unsure === true) {
+      // The crash has made it forget that the message was taken.
+      if (there.released && there.queue !== null && there.sent !== null) there.queue.unsettled(there.sent);
+      there.released = false;
+    }
     if (!again) {
       if (there !== undefined)
         this.oracle.fail(
           'packet-id-in-use',
           `${conn.name}: identifier ${id} of ${sent ?? topic} is in use for ${there.sent ?? there.topic}`,
         );
-      session.outstanding.set(id, { sent, qos, topic, retain, queue, conn, released: false, step: this.oracle.step });
+      session.outstanding.set(id, {
+        sent,
+        qos,
+        topic,
+        retain,
+        queue,
+        conn,
+        released: false,
+        releasedStep: -1,
+        step: this.oracle.step,
+      });
       return;
     }
     this.oracle.counts.resent++;
@@ -175,7 +196,17 @@ export class Deliveries {
         'resend',
         `${conn.name}: DUP is set on ${sent ?? topic} with identifier ${id}, which was not sent like this before`,
       );
-      session.outstanding.set(id, { sent, qos, topic, retain, queue, conn, released: false, step: this.oracle.step });
+      session.outstanding.set(id, {
+        sent,
+        qos,
+        topic,
+        retain,
+        queue,
+        conn,
+        released: false,
+        releasedStep: -1,
+        step: this.oracle.step,
+      });
       return;
     }
     if (there.retain !== retain)
@@ -185,9 +216,9 @@ export class Deliveries {
       );
     there.conn = conn;
     // [MQTT-4.6.0-1]
-    if (there.step < conn.resentStep)
+    if (!this.oracle.crashes.enabled && there.step < conn.resentSteps[qos]!)
       this.oracle.fail('order', `${conn.name}: ${sent ?? topic} was sent again after one that it came before`);
-    conn.resentStep = there.step;
+    conn.resentSteps[qos] = there.step;
   }
 
   private fromOwn(conn: Conn, session: SessionModel, sent: Sent, delivery: Delivery, again: boolean): void {
@@ -209,12 +240,13 @@ export class Deliveries {
     }
     if (again) return;
     expectation.emitted++;
-    const allowed = sent.qos === 2 ? 1 : expectation.possible;
+    const allowed = (sent.qos === 2 ? 1 : expectation.possible) + expectation.extra;
     if (expectation.emitted > allowed) this.oracle.fail(`duplicated-qos${qos}`, `${conn.name}: ${sent} came once more`);
     // A session that was not there the first time gets repetitions of the publisher's among later messages.
     const comparable = qos === 0 ? sent.feeds === 1 : expectation.certain === sent.feeds && expectation.qosLow > 0;
     if (!sent.ordered || expectation.emitted > 1 || !comparable) return;
-    const last = qos === 0 ? session.lastDirect : session.lastQueued;
+    // A message at QoS 2 waits for the disk before it is written, and is overtaken by others meanwhile.
+    const last = session.last[qos > 0 && !this.oracle.crashes.enabled ? 1 : qos]!;
     const before = last.get(sent.publisher);
     if (before !== undefined && before.order > sent.order)
       this.oracle.fail('order', `${conn.name}: ${sent} came after ${before}`);
@@ -277,7 +309,7 @@ export class Deliveries {
         `${conn.name}: ${sent} came with QoS ${qos} from ${queue.name}; it should be ${low} to ${high}`,
       );
     if (retain) this.oracle.fail('retain-flag', `${conn.name}: ${sent} came with RETAIN from ${queue.name}`);
-    const allowed = sent.qos === 2 ? 1 : copies.possible;
+    const allowed = (sent.qos === 2 ? 1 : copies.possible) + copies.extra;
     if (copies.out + copies.settled >= allowed) this.endDoubtfulHolders(queue, sent);
     if (copies.out + copies.settled >= allowed) {
       this.oracle.fail(
@@ -287,8 +319,10 @@ export class Deliveries {
     }
     copies.emitted++;
     if (copies.emitted > 1) this.oracle.counts.requeued++;
-    const problem = queue.orderProblem(sent, copies, session);
-    if (copies.emitted === 1) this.firsts.push({ conn, queue, sent });
+    // What waits for the disk before it is written is overtaken by what does not.
+    const lane = this.oracle.crashes.enabled ? sent.qos * 3 + qos : 0;
+    const problem = queue.orderProblem(sent, copies, session, lane);
+    if (copies.emitted === 1 && !this.oracle.crashes.enabled) this.firsts.push({ conn, queue, sent });
     if (problem !== null) {
       const rule = copies.emitted === 1 ? 'order' : 'requeue-order';
       this.oracle.fail(rule, `${conn.name}: ${sent} came from ${queue.name} after ${problem}`);
@@ -303,7 +337,7 @@ export class Deliveries {
       }
       copies.holder = session;
     }
-    if (qos === 0) copies.settled++;
+    if (qos === 0) copies.settle(this.oracle.step);
     else copies.out++;
   }
 
@@ -343,9 +377,14 @@ export class Deliveries {
   /** The client's acknowledgement has reached the broker. */
   settled(outstanding: Outstanding, outcome: Outcome): void {
     this.oracle.counts.settled++;
-    const { queue, sent } = outstanding;
-    if (queue === null || sent === null) return;
+    const { queue, sent, qos, conn } = outstanding;
+    if (sent === null) return;
+    if (queue === null) {
+      const expectation = conn.session?.expectations.get(sent);
+      if (expectation !== undefined && qos === 1) expectation.settledStep = this.oracle.step;
+      return;
+    }
     if (outcome === 'requeued') queue.returned(sent, ++this.oracle.step, -1);
-    else queue.settled(sent, outcome === 'rejected');
+    else queue.settled(sent, outcome === 'rejected', this.oracle.step);
   }
 }

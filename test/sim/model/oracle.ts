@@ -4,6 +4,7 @@
 // Certain and possible: a subscription is certain between its SUBACK and its UNSUBSCRIBE, possible around that; a message that was acknowledged must reach whoever was certain
 // at every moment at which the broker was given it, and may reach whoever was possible at one of them.
 import type { Conn } from './conn.ts';
+import { Crashes } from './crashes.ts';
 import { Deliveries } from './deliveries.ts';
 import { type Copies, QueueModel } from './queue-model.ts';
 import { Readers } from './readers.ts';
@@ -32,6 +33,10 @@ export interface Identity {
   /** Connections whose CONNECT the broker was given and not answered yet. */
   connecting: Conn | null;
   sessions: number;
+  /** When a session that is kept on the disk ended last, as long as the disk may not know of it; -1 otherwise. */
+  endedStep: number;
+  /** A crash may have brought back a session that had ended. */
+  ghost: boolean;
 }
 
 export interface ConnectFields {
@@ -75,6 +80,7 @@ export class Oracle {
   readonly wills = new Wills(this);
   readonly deliveries = new Deliveries(this);
   readonly readers = new Readers(this);
+  readonly crashes = new Crashes(this);
   /** Rules whose breach is counted but is no violation. */
   readonly tolerated: ReadonlySet<string>;
   readonly toleratedCounts = new Map<string, number>();
@@ -119,7 +125,15 @@ export class Oracle {
   }
 
   addIdentity(clientId: string): Identity {
-    const identity = { index: this.identities.length, clientId, session: null, connecting: null, sessions: 0 };
+    const identity = {
+      index: this.identities.length,
+      clientId,
+      session: null,
+      connecting: null,
+      sessions: 0,
+      endedStep: -1,
+      ghost: false,
+    };
     this.identities.push(identity);
     return identity;
   }
@@ -170,6 +184,11 @@ export class Oracle {
     } else {
       if (prior !== null) this.endSession(prior);
       session = new SessionModel(`${identity.clientId}#${++identity.sessions}`, identity.index);
+      session.createdStep = this.step;
+    }
+    if (fields.clean) {
+      identity.endedStep = this.step;
+      identity.ghost = false;
     }
     identity.session = session;
     session.conn = conn;
@@ -190,7 +209,11 @@ export class Oracle {
   disconnectFed(conn: Conn, keepsWill: boolean, expiryMs: number | null): void {
     this.step++;
     if (conn.session !== null && expiryMs !== null) conn.session.expiryMs = expiryMs;
-    if (!keepsWill && this.connWills.delete(conn)) this.counts.willsDiscarded++;
+    const will = this.connWills.get(conn);
+    if (keepsWill || will === undefined) return;
+    this.connWills.delete(conn);
+    this.wills.discarded(will);
+    this.counts.willsDiscarded++;
   }
 
   /** flushed: everything the broker had for it was written before. Returns whether another connection of the same client was the reason. */
@@ -210,6 +233,7 @@ export class Oracle {
       if (fields.clean && identity.session !== null) this.endSession(identity.session);
       if (identity.session === null) {
         identity.session = new SessionModel(`${identity.clientId}#${++identity.sessions}`, identity.index);
+        identity.session.createdStep = this.step;
         identity.session.expiryMs = fields.expiryMs;
       }
       session = identity.session;
@@ -237,7 +261,7 @@ export class Oracle {
     }
   }
 
-  private startExpiry(session: SessionModel): void {
+  startExpiry(session: SessionModel, moreMs = 0): void {
     if (session.expiryMs === Number.POSITIVE_INFINITY) return;
     const endsAtMs = this.nowMs() + session.expiryMs;
     session.endsAtMs = endsAtMs;
@@ -245,7 +269,7 @@ export class Oracle {
     this.after(Math.max(0, session.expiryMs - EARLY_MS), () => {
       if (waits()) session.doubtful = true;
     });
-    this.after(session.expiryMs + LATE_MS, () => {
+    this.after(session.expiryMs + LATE_MS + moreMs, () => {
       if (!waits()) return;
       this.counts.sessionsExpired++;
       this.endSession(session);
@@ -260,6 +284,7 @@ export class Oracle {
     for (const sub of session.subs.values()) this.leaveQueue(sub);
     const identity = this.identities[session.identity]!;
     if (identity.session === session) identity.session = null;
+    if (session.expiryMs > 0) identity.endedStep = this.step;
     this.wills.settle(session, true);
   }
 
@@ -268,7 +293,9 @@ export class Oracle {
     if (queue === null) return;
     queue.members.delete(sub);
     queue.memberLeft();
-    if (queue.abandoned && this.queues.get(queue.name) === queue) this.queues.delete(queue.name);
+    // A crash may bring a group back that nobody was left in.
+    const returns = this.crashes.enabled && queue.name.startsWith('$share/');
+    if (queue.abandoned && !returns && this.queues.get(queue.name) === queue) this.queues.delete(queue.name);
   }
 
   // ---- subscriptions
@@ -303,6 +330,7 @@ export class Oracle {
       session.subs.set(fields.filter, sub);
       queue?.members.add(sub);
     }
+    session.subs.get(fields.filter)!.askedStep = this.step;
     if (queue !== null) for (const [sent, copies] of queue.copies) this.judgeSize(copies, conn, sent);
     if (fields.retainAsPublished) session.keepsRetain = true;
     if (replays) session.replays.push({ topicFilter: fields.topicFilter, step: this.step });
@@ -315,6 +343,7 @@ export class Oracle {
     if (sub === undefined) return;
     if (code !== sub.asked)
       this.fail('answer', `${conn.name}: ${filter} was asked for with QoS ${sub.asked} and answered with ${code}`);
+    if (sub.session.expiryMs > 0) this.crashes.answered(sub.askedStep);
     sub.state = SubState.Active;
     sub.qosLow = sub.qosHigh = sub.asked;
   }
@@ -343,17 +372,22 @@ export class Oracle {
     this.step++;
     this.route(sent, conn.identity, conn, true);
     if (!sent.retain) return;
-    this.retained.fed(sent);
+    this.retained.fed(sent, this.step);
     if (sent.qos === 0) this.untaken.push({ by: conn, sent });
   }
 
   /** Works out who is to get it. certainly: the broker has it for sure. */
   route(sent: Sent, identity: number, by: Conn | null, certainly: boolean): void {
-    if (sent.feeds++ === 0) sent.order = this.orders++;
+    if (sent.feeds++ === 0) {
+      sent.order = this.orders++;
+      sent.firstFedStep = this.step;
+    }
     sent.lastFedMs = this.nowMs();
     sent.certainTargets = sent.possibleTargets = 0;
+    sent.logged = false;
     if (sent.topic.startsWith('$queue/')) {
       const queue = this.queueOf(sent.topic)!;
+      sent.logged = sent.qos > 0;
       this.toQueue(queue, sent);
       sent.certainTargets = sent.possibleTargets = 1;
       return;
@@ -366,6 +400,7 @@ export class Oracle {
       sent.possibleTargets++;
       if (expectation.certain === before) continue;
       sent.certainTargets++;
+      if (session.expiryMs > 0 && expectation.qosLow > 0) sent.logged = true;
       const { conn } = session;
       // At most once, but then and there: who is connected gets it in the same turn.
       if (
@@ -408,6 +443,8 @@ export class Oracle {
     if (!sent.acked) this.counts.acked++;
     sent.acked = true;
     if (sent.retain) this.retained.taken(sent, this.step);
+    // Its answer had to wait for the disk, and came.
+    if (sent.logged && sent.feeds === 1) this.crashes.answered(sent.firstFedStep);
     if (sent.feeds !== 1 || matched === null) return;
     if (matched && sent.possibleTargets === 0)
       this.fail('answer-reason', `${conn.name}: ${sent} was answered as if somebody had matched`);
@@ -416,6 +453,19 @@ export class Oracle {
       if (sent.certainTargets > 0)
         this.fail('answer-reason', `${conn.name}: ${sent} was answered as if nobody had matched`);
     }
+  }
+
+  /** The broker has died in the middle of a turn. */
+  forgetTurn(): void {
+    this.owed = [];
+    this.untaken = [];
+    this.connWills.clear();
+    this.deliveries.forgetTurn();
+  }
+
+  /** The wills of open connections. */
+  get openWills(): Iterable<readonly [Conn, WillModel]> {
+    return this.connWills;
   }
 
   /** A turn of the broker has ended. */

@@ -3,6 +3,8 @@
 import type { Sent } from './sent.ts';
 import { type SessionModel, type SubModel, SubState } from './session-model.ts';
 
+const PUBLISHERS_MAX = 65_536;
+
 export class Copies {
   /** How many there may be, and how many there must be. */
   possible = 0;
@@ -21,10 +23,33 @@ export class Copies {
   tooLarge = false;
   /** It may have been with a consumer although it was never written. */
   disturbed = false;
+  /** Deliveries more than that which a crash allows. */
+  extra = 0;
+  /** When each of the settled ones was. */
+  private settledSteps: number[] = [];
   /** When it came back last. */
   returnedStep = -1;
   /** The turn in which its consumer went, and it came back for others; -1 while that is not so. */
   returnedTurn = -1;
+
+  settle(step: number): void {
+    this.settled++;
+    this.settledSteps.push(step);
+  }
+
+  /** It was settled, and that was forgotten. */
+  unsettle(): void {
+    this.settled--;
+    this.settledSteps.pop();
+  }
+
+  /** What is not on the disk may be forgotten: a settlement always, the message itself where it was sent at most once. */
+  crashed(transient: boolean, isDurable: (step: number) => boolean): void {
+    for (const step of this.settledSteps) if (!isDurable(step)) this.extra++;
+    this.settledSteps = [];
+    this.returnedTurn = -1;
+    if (transient) this.certain = Number.NEGATIVE_INFINITY;
+  }
 }
 
 export class QueueModel {
@@ -36,7 +61,7 @@ export class QueueModel {
   /** It stays while nobody reads it, possibly and for certain. */
   kept = false;
   keptForCertain = false;
-  /** By session: per publisher what it got last for the first time, and what it got last of what had come back. */
+  /** By session: per lane and publisher what it got last for the first time, and what it got last of what had come back. */
   private readonly lastFirst = new Map<SessionModel, Map<number, Sent>>();
   private readonly back = new Set<Sent>();
   private readonly lastAgain = new Map<SessionModel, { readonly sent: Sent; readonly returnedStep: number }>();
@@ -65,7 +90,7 @@ export class QueueModel {
   }
 
   /** Given out to a session: what is wrong with the order, or null. */
-  orderProblem(sent: Sent, copies: Copies, session: SessionModel): string | null {
+  orderProblem(sent: Sent, copies: Copies, session: SessionModel, lane: number): string | null {
     this.back.delete(sent);
     if (copies.emitted === 1) {
       // Repetitions of the publisher's come among later messages where the first one found no queue.
@@ -75,14 +100,16 @@ export class QueueModel {
         last = new Map();
         this.lastFirst.set(session, last);
       }
-      const before = last.get(sent.publisher);
+      const key = lane * PUBLISHERS_MAX + sent.publisher;
+      const before = last.get(key);
       if (before !== undefined && before.order > sent.order) return String(before);
-      last.set(sent.publisher, sent);
+      last.set(key, sent);
       return null;
     }
     // Of several copies nobody can say which one it is.
     if (copies.possible > 1) return null;
     // What came back together goes out again in its order.
+    if (lane > 0) return null;
     const again = this.lastAgain.get(session);
     this.lastAgain.set(session, { sent, returnedStep: copies.returnedStep });
     if (again === undefined || again.returnedStep !== copies.returnedStep || again.sent.publisher !== sent.publisher)
@@ -112,11 +139,11 @@ export class QueueModel {
     return null;
   }
 
-  settled(sent: Sent, rejected: boolean): void {
+  settled(sent: Sent, rejected: boolean, step: number): void {
     const copies = this.copies.get(sent);
     if (copies === undefined) return;
     copies.out--;
-    copies.settled++;
+    copies.settle(step);
     copies.holder = null;
     if (rejected) copies.rejected++;
   }
@@ -134,6 +161,19 @@ export class QueueModel {
   memberLeft(): void {
     if (this.certain) return;
     for (const copies of this.copies.values()) copies.certain = Number.NEGATIVE_INFINITY;
+  }
+
+  /** It was settled, and that was forgotten: its consumer has it again. */
+  unsettled(sent: Sent): void {
+    const copies = this.copies.get(sent);
+    if (copies === undefined) return;
+    copies.out++;
+    copies.unsettle();
+  }
+
+  crashed(isDurable: (step: number) => boolean): void {
+    this.memberLeft();
+    for (const [sent, copies] of this.copies) copies.crashed(sent.qos === 0, isDurable);
   }
 
   /** Nobody is left who could keep it alive. */

@@ -26,6 +26,8 @@ export class Reader {
   readonly session: SessionModel;
   readonly sub: SubModel;
   readonly queue: QueueModel | null;
+  /** Its queue is not to be kept any more. */
+  forGood = false;
   private keys = 0;
 
   constructor(conn: Conn, fields: ReaderFields, queue: QueueModel | null) {
@@ -71,6 +73,7 @@ export class Readers {
     oracle.step++;
     const reader = new Reader(conn, fields, this.queueFor(conn, fields));
     if (fields.replays) reader.session.replays.push({ topicFilter: fields.topicFilter, step: oracle.step });
+    reader.sub.askedStep = oracle.step;
     this.all.add(reader);
     if (reader.queue === null) oracle.wills.subscribed(reader.session, fields.topicFilter);
     return reader;
@@ -86,6 +89,7 @@ export class Readers {
       case 'own': {
         const queue = new QueueModel(`${conn.name} ${fields.id} (${++this.ownQueues})`, fields.topicFilter);
         queues.set(queue.name, queue);
+        this.oracle.wills.bound(queue);
         return queue;
       }
       case 'kept': {
@@ -93,6 +97,7 @@ export class Readers {
         if (queue === undefined) {
           queue = new QueueModel(fields.queueName, fields.topicFilter);
           queues.set(queue.name, queue);
+          this.oracle.wills.bound(queue);
         }
         queue.kept = true;
         return queue;
@@ -105,7 +110,9 @@ export class Readers {
     this.oracle.step++;
     if (reader.sub.state !== SubState.Asked) return;
     reader.sub.state = SubState.Active;
-    if (reader.queue?.kept === true) reader.queue.keptForCertain = true;
+    if (reader.queue?.kept !== true) return;
+    reader.queue.keptForCertain = true;
+    this.oracle.crashes.answered(reader.sub.askedStep);
   }
 
   /** The broker is given an UNSUBSCRIBE: what is not settled goes back, for others. */
@@ -116,13 +123,16 @@ export class Readers {
     reader.session.leaveQueues(oracle.step, oracle.turn);
     const { queue } = reader;
     if (queue === null) return;
-    if (forGood) queue.kept = queue.keptForCertain = false;
+    // A crash before the receipt may leave it where it was.
+    reader.forGood = forGood;
+    if (forGood) queue.keptForCertain = false;
     queue.memberLeft();
   }
 
   /** Its receipt was written. */
   unsubscribed(reader: Reader): void {
     this.oracle.step++;
+    if (reader.forGood && reader.queue !== null) reader.queue.kept = false;
     this.end(reader);
   }
 
@@ -137,6 +147,14 @@ export class Readers {
       if (reader.conn !== conn) continue;
       if (!flushed) reader.queue?.outputLost(reader.fields.acks === 'auto');
       reader.session.leaveQueues(oracle.step, oracle.turn);
+      this.end(reader);
+    }
+  }
+
+  /** The broker has died. */
+  crashed(): void {
+    for (const reader of [...this.all]) {
+      reader.session.leaveQueues(this.oracle.step, -1);
       this.end(reader);
     }
   }
@@ -178,6 +196,7 @@ export class Readers {
       queue: replay ? null : queue,
       conn,
       released: false,
+      releasedStep: -1,
       step: oracle.step,
     });
     if (session.outstanding.size > reader.fields.prefetch) {

@@ -26,6 +26,9 @@ export class Sent {
   /** How often the broker was given it. */
   feeds = 0;
   lastFedMs = 0;
+  firstFedStep = -1;
+  /** Somebody was to get it for certain who keeps it on the disk. */
+  logged = false;
   acked = false;
   refused = false;
   /** Of the last feed: how many sessions and queues were to get it for certain, and at most. */

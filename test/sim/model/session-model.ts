@@ -26,6 +26,7 @@ export class SubModel {
   qosLow: number;
   qosHigh: number;
   asked: number;
+  askedStep = 0;
   /** Whether a delivery is to be settled is a matter of the subscription alone, whatever the message was sent with. */
   settlesAnything = false;
 
@@ -51,6 +52,10 @@ export class Expectation {
   emitted = 0;
   /** Given to the application. */
   received = 0;
+  /** Deliveries more than that which a crash allows. */
+  extra = 0;
+  /** When its acknowledgement at QoS 1 reached the broker. */
+  settledStep = -1;
   /** Subscription identifiers that must, and may, come with it. */
   identifiersCertain: readonly number[] = [];
   identifiersPossible: readonly number[] = [];
@@ -67,8 +72,11 @@ export interface Outstanding {
   conn: Conn;
   /** When it was written first. */
   readonly step: number;
-  /** PUBREC has reached the broker. */
+  /** PUBREC has reached the broker, and when. */
   released: boolean;
+  releasedStep: number;
+  /** That may have been forgotten in a crash. */
+  unsure?: boolean;
 }
 
 /** A SUBSCRIBE that asked for retained messages. */
@@ -85,12 +93,12 @@ export class SessionModel {
   readonly outstanding = new Map<number, Outstanding>();
   readonly replays: ReplayRequest[] = [];
   readonly replayed = new Map<Sent, number>();
-  /** By publisher: what was written last for the first time, through the queue and directly. */
-  readonly lastQueued = new Map<number, Sent>();
-  readonly lastDirect = new Map<number, Sent>();
+  /** By QoS and publisher: what was written last for the first time. MQTT orders messages of one QoS (section 4.6). */
+  readonly last: readonly Map<number, Sent>[] = [new Map(), new Map(), new Map()];
   /** Its subscriptions ask for RETAIN as it was published, and for no retained messages. */
   keepsRetain = false;
   conn: Conn | null = null;
+  createdStep = 0;
   expiryMs = 0;
   /** When it ends, while nobody is connected. */
   endsAtMs = Number.POSITIVE_INFINITY;
@@ -157,11 +165,19 @@ export class SessionModel {
     }
   }
 
+  /** It is gone with its process, and nobody knows what it had. */
+  loseOutstanding(step: number): void {
+    for (const { queue, released, sent } of this.outstanding.values()) {
+      if (queue !== null && !released && sent !== null) queue.returned(sent, step, -1);
+    }
+    this.outstanding.clear();
+  }
+
   /** It ends: what it had at QoS 2 of a share group is for nobody else [MQTT-4.8.2-5], that of a named queue is. */
   endDeliveries(step: number, turn: number): void {
     for (const { queue, released, sent } of this.outstanding.values()) {
       if (queue === null || released || sent === null) continue;
-      if (queue.topicFilter !== null) queue.settled(sent, true);
+      if (queue.topicFilter !== null) queue.settled(sent, true, step);
       else queue.returned(sent, step, turn);
     }
     this.outstanding.clear();

@@ -1,6 +1,7 @@
 // Wills: which are due at once, which after a delay, which are called off, and what each of them is as a message. A will that waits is sent by a tick of a coarse clock: in the
 // stretch of time in which that may happen it is possible, afterwards certain.
 import type { Oracle } from './oracle.ts';
+import type { QueueModel } from './queue-model.ts';
 import type { Sent } from './sent.ts';
 import type { SessionModel } from './session-model.ts';
 import { EARLY_MS, LATE_MS } from './tolerance.ts';
@@ -23,6 +24,10 @@ interface DelayedWill {
 export class Wills {
   private readonly oracle: Oracle;
   private delayed: DelayedWill[] = [];
+  /** What became of wills, as long as a crash may undo it. */
+  private fates: { readonly will: WillModel; readonly step: number }[] = [];
+  /** Those that a crash has left uncertain. */
+  private lingering = new Map<WillModel, SessionModel | null>();
 
   constructor(oracle: Oracle) {
     this.oracle = oracle;
@@ -33,6 +38,7 @@ export class Wills {
     for (const { state, will } of this.delayed) {
       if (state === 'open' && matches(topicFilter, will.sent.topic)) session.route(will.sent, -1);
     }
+    for (const { sent } of this.lingering.keys()) if (matches(topicFilter, sent.topic)) session.route(sent, -1);
   }
 
   /** The connection ended without a goodbye. successor: a connection of the same client, if that was the reason. */
@@ -69,13 +75,50 @@ export class Wills {
     this.delayed = this.delayed.filter(({ state }) => state !== 'done');
   }
 
+  /** The same for a new queue. */
+  bound(queue: QueueModel): void {
+    if (queue.topicFilter === null) return;
+    for (const { state, will } of this.delayed) if (state === 'open') this.mayCome(queue, will);
+    for (const will of this.lingering.keys()) this.mayCome(queue, will);
+  }
+
+  private mayCome(queue: QueueModel, { sent }: WillModel): void {
+    if (matches(queue.topicFilter!, sent.topic)) queue.route(sent).certain = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Its client has said goodbye. */
+  discarded(will: WillModel): void {
+    this.fates.push({ will, step: this.oracle.step });
+  }
+
+  /** The broker has died. Wills of sessions that outlive it come after a while, and so may those of which the disk does not know yet that they were sent, or were not to be. */
+  crashed(): void {
+    const { oracle } = this;
+    const uncertain = new Map<WillModel, SessionModel | null>(this.lingering);
+    for (const { will, session } of this.delayed) uncertain.set(will, session);
+    for (const [conn, will] of oracle.openWills) uncertain.set(will, conn.session);
+    for (const { will, step } of this.fates) {
+      if (oracle.crashes.isDurable(step)) continue;
+      will.sent.acked = false;
+      uncertain.set(will, null);
+    }
+    this.fates = [];
+    this.delayed = [];
+    this.lingering = uncertain;
+    for (const will of uncertain.keys()) {
+      oracle.route(will.sent, -1, null, false);
+      if (will.sent.retain) oracle.retained.fed(will.sent, oracle.step);
+    }
+  }
+
   private fire(will: WillModel): void {
+    this.fates.push({ will, step: this.oracle.step });
     this.oracle.note(`will ${will.sent}`);
     this.oracle.counts.wills++;
     will.sent.acked = will.armed;
     this.oracle.route(will.sent, -1, null, true);
     if (will.sent.retain) {
-      this.oracle.retained.fed(will.sent);
+      this.oracle.retained.fed(will.sent, this.oracle.step);
       if (will.armed) this.oracle.retained.taken(will.sent, this.oracle.step);
     }
   }
@@ -87,7 +130,7 @@ export class Wills {
     delayed.state = 'open';
     const { sent } = delayed.will;
     this.oracle.route(sent, -1, null, false);
-    if (sent.retain) this.oracle.retained.fed(sent);
+    if (sent.retain) this.oracle.retained.fed(sent, this.oracle.step);
     delayed.certain = this.certainOf(sent);
   }
 
