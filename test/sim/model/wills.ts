@@ -95,7 +95,10 @@ export class Wills {
   crashed(): void {
     const { oracle } = this;
     const uncertain = new Map<WillModel, SessionModel | null>(this.lingering);
-    for (const { will, session } of this.delayed) uncertain.set(will, session);
+    for (const delayed of this.delayed) {
+      delayed.state = 'done';
+      uncertain.set(delayed.will, delayed.session);
+    }
     for (const [conn, will] of oracle.openWills) uncertain.set(will, conn.session);
     for (const { will, step } of this.fates) {
       if (oracle.crashes.isDurable(step)) continue;
