@@ -169,7 +169,7 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
   // [MQTT-4.3.3-6]
   if (state === InflightState.AwaitPubcomp) {
     // Repeated: so is the answer.
-    writeAnswer(connection, PacketType.PUBREL, 0, id);
+    answerAgain(connection, PacketType.PUBREL, id);
     return;
   }
   if (state !== InflightState.AwaitPubrec) {
@@ -195,6 +195,15 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
   answer(connection, PacketType.PUBREL, id, 0, stored.putReleased(session, id));
 }
 
+/**
+ * An answer once more, to a client that may have come back before the first one left. What it stands for may not be on the disk yet, so it waits for everything up to now: otherwise a crash could still
+ * undo what the client has been told.
+ */
+export function answerAgain(connection: Connection, type: number, id: number, reason = 0): void {
+  const position = connection.client!.logged ? connection.adapter.broker.log.position : 0;
+  answer(connection, type, id, reason, position);
+}
+
 export function onPubcomp(connection: Connection, packet: Pubcomp): void {
   const { window } = connection.client!;
   if (window.stateOf(packet.packetId) !== InflightState.AwaitPubcomp) return;
@@ -207,11 +216,15 @@ export function onPubrel(connection: Connection, packet: Pubrel): void {
   const client = connection.client!;
   // [MQTT-4.3.3-12] [MQTT-4.3.3-13]
   const known = client.received?.remove(packet.packetId) === true;
-  if (known && connection.qos2Pending > 0) connection.qos2Pending--;
-  const position = known ? connection.adapter.stored.removeReceived(client.session, packet.packetId) : 0;
-  const reason = known || connection.wire === 4 ? 0 : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND;
+  if (!known) {
+    const reason = connection.wire === 4 ? 0 : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND;
+    answerAgain(connection, PacketType.PUBCOMP, packet.packetId, reason);
+    return;
+  }
+  if (connection.qos2Pending > 0) connection.qos2Pending--;
+  const position = connection.adapter.stored.removeReceived(client.session, packet.packetId);
   // [MQTT-4.3.3-11]
-  answer(connection, PacketType.PUBCOMP, packet.packetId, reason, position);
+  answer(connection, PacketType.PUBCOMP, packet.packetId, 0, position);
 }
 
 /** What a refused operation is in MQTT 5. */

@@ -13,8 +13,8 @@ import { isRetain } from './direct.ts';
 import { packetLength } from './encoder.ts';
 import { EnhancedAuthentication } from './enhanced-authentication.ts';
 import { InflightState } from './inflight-window.ts';
-import { type Connect, connack, pubrel } from './packet.ts';
-import { ProtocolVersion } from './packet-type.ts';
+import { type Connect, connack } from './packet.ts';
+import { PacketType, ProtocolVersion } from './packet-type.ts';
 import { Properties } from './properties.ts';
 import { dressedFrame, wireVersion } from './publish-form.ts';
 import { validPayload } from './publish-path.ts';
@@ -243,7 +243,7 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   }
   const present = session !== null;
   // Back before it was due: the delayed will is not sent [MQTT-3.1.3-9].
-  if (session !== null) adapter.cancelWill(session);
+  if (session !== null) adapter.settleWill(session);
   // [MQTT-3.1.2-6]
   session ??= vhost.createSession(principal, clientId);
   session.principal = principal;
@@ -331,7 +331,7 @@ function resume(connection: Connection, client: ClientState, session: Session): 
   let recovered = 0;
   for (const id of window.inOrder()) {
     if (window.stateOf(id) === InflightState.AwaitPubcomp) {
-      connection.send(pubrel(id));
+      acknowledgements.answerAgain(connection, PacketType.PUBREL, id);
       continue;
     }
     // Its message comes from the log, and takes the identifier up again.

@@ -255,6 +255,14 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     this.delayed.push(delayed);
   }
 
+  /** The client is back. A will that is due and was only waiting for the next tick is sent: after a restart that is every will without a delay [MQTT-3.1.2-8]. */
+  settleWill(session: Session): void {
+    const { nowMs } = this.broker;
+    const due = this.delayed.filter((delayed) => delayed.session === session && delayed.dueMs <= nowMs);
+    this.cancelWill(session);
+    for (const { vhost, will } of due) sendWill(this, vhost, session, will);
+  }
+
   cancelWill(session: Session): void {
     if (this.delayed.length > 0) this.delayed = this.delayed.filter((delayed) => delayed.session !== session);
     this.stored.removeWill(session);

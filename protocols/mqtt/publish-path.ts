@@ -144,7 +144,7 @@ export class PublishPath {
     }
     if (publish.qos === 2 && this.isRepeated(publish.packetId)) {
       // [MQTT-4.3.3-10]: taken before; the answer is repeated, the message is not.
-      acknowledgements.answer(connection, PacketType.PUBREC, publish.packetId, 0, 0);
+      acknowledgements.answerAgain(connection, PacketType.PUBREC, publish.packetId);
       return;
     }
     if (publish.qos > 0) this.checkReceiveMaximum(1);

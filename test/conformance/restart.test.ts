@@ -135,6 +135,55 @@ describe('over a crash', () => {
     expect(texts(await subscriber.exchange())).toEqual(['x']);
   });
 
+  test('a publisher that comes back is not told PUBREC or PUBCOMP before the disk has what they stand for [MQTT-4.3.3-10] [MQTT-4.3.3-11]', async () => {
+    const durable = await DurableWorld.start();
+    await (await DurableClient.connected(durable, 's')).subscribe('a', 2);
+    const publisher = await DurableClient.connected(durable, 'p');
+    durable.writing = false;
+    expect(await publisher.exchange(message('a', 'one', 2, 1))).toEqual([]);
+    publisher.client.hangUp();
+    const again = await DurableClient.connected(durable, 'p');
+    expect(await again.exchange(message('a', 'one', 2, 1))).toEqual([]);
+    durable.writing = true;
+    expect(await again.exchange()).toMatchObject([{ type: PacketType.PUBREC, packetId: 1 }]);
+    durable.writing = false;
+    expect(await again.exchange(pubrel(1))).toEqual([]);
+    again.client.hangUp();
+    const third = await DurableClient.connected(durable, 'p');
+    // The identifier is free when PUBCOMP says so, and a crash must not take it back: another message under it would be taken for the first one.
+    expect(await third.exchange(pubrel(1))).toEqual([]);
+    await durable.crash();
+    const fourth = await DurableClient.connected(durable, 'p');
+    expect(await fourth.exchange(pubrel(1))).toMatchObject([{ type: PacketType.PUBCOMP, packetId: 1 }]);
+    await fourth.exchange(message('a', 'two', 2, 1));
+    expect(texts(await new DurableClient(durable).exchange(connect({ clientId: 's', ...KEEP })))).toEqual([
+      'one',
+      'two',
+    ]);
+  });
+
+  test('PUBREL does not reach a client that comes back before what PUBREC has changed is on the disk [MQTT-4.4.0-1]', async () => {
+    const durable = await DurableWorld.start();
+    const subscriber = await DurableClient.connected(durable, 's');
+    await subscriber.subscribe('a', 2);
+    const publisher = await DurableClient.connected(durable, 'p');
+    await publisher.exchange(message('a', 'once', 2, 1));
+    expect(texts(await subscriber.exchange())).toEqual(['once']);
+    durable.writing = false;
+    expect(await subscriber.exchange(pubrec(1))).toEqual([]);
+    subscriber.client.hangUp();
+    const again = new DurableClient(durable);
+    const present = [{ type: PacketType.CONNACK, sessionPresent: true }];
+    expect(await again.exchange(connect({ clientId: 's', ...KEEP }))).toMatchObject(present);
+    // A repeated PUBREC is answered no earlier.
+    expect(await again.exchange(pubrec(1))).toEqual([]);
+    await durable.crash();
+    const third = new DurableClient(durable);
+    const packets = await third.exchange(connect({ clientId: 's', ...KEEP }));
+    expect(packets).toMatchObject([...present, { type: PacketType.PUBLISH, packetId: 1, dup: true }]);
+    expect(await third.exchange(pubrec(1))).toMatchObject([{ type: PacketType.PUBREL, packetId: 1 }]);
+  });
+
   test('a will of a client that was cut off is sent, and one that waits when its delay is over', async () => {
     const durable = await DurableWorld.start();
     const delayed = (clientId: string, delayS: number) =>
@@ -174,6 +223,33 @@ describe('over a crash', () => {
     await last.exchange(puback(1), puback(2));
     durable.world.advance(300_000);
     expect(texts(await last.exchange())).toEqual([]);
+  });
+
+  test('a will without a delay is sent although its client is back before anything else happens [MQTT-3.1.2-8] [3.1.1 MQTT-3.1.2-8]', async () => {
+    const durable = await DurableWorld.start();
+    await (await DurableClient.connected(durable, 'w')).subscribe('gone/+', 1);
+    for (const [clientId, willDelayIntervalS] of [
+      ['now', 0],
+      ['later', 100],
+    ] as const) {
+      await DurableClient.connected(durable, clientId, {
+        ...KEEP,
+        will: will(`gone/${clientId}`, {
+          payload: Buffer.from('bye'),
+          qos: 1,
+          properties: properties({ willDelayIntervalS }),
+        }),
+      });
+    }
+    await durable.crash();
+    await DurableClient.connected(durable, 'now');
+    await DurableClient.connected(durable, 'later');
+    const watcher = new DurableClient(durable);
+    const seen = await watcher.exchange(connect({ clientId: 'w', ...KEEP }));
+    durable.world.advance(300_000);
+    seen.push(...(await watcher.exchange()));
+    const wills = seen.filter((packet): packet is Publish => packet.type === PacketType.PUBLISH);
+    expect(wills.map(({ topic }) => topic)).toEqual(['gone/now']);
   });
 
   test('shared, exclusive and queue subscriptions are taken up again', async () => {

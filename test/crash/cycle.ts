@@ -58,7 +58,8 @@ export async function runCycles(
     const folder = run.makeFolder(`directory-${first}`);
     const place = open(folder);
     const env = numbers.lie === 0 || shim === null ? {} : shim.arm(LIE, place.data);
-    const lives = new Lives({ run, folder, data: place.data, seed: run.seed + first, settings, env });
+    const diskDies = place.blow.action === 'cut';
+    const lives = new Lives({ run, folder, data: place.data, seed: run.seed + first, settings, env, diskDies });
     const count = Math.min(fresh, cycles - first);
     for (let i = 0; i < count && (stop === 0 || lives.journal.counts.violations === 0); i++) {
       run.cycles++;

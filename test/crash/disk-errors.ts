@@ -115,7 +115,8 @@ export async function realErrors(run: Run, rounds: number, settings: readonly st
     const folder = run.makeFolder(`real-${round}`);
     const backing = new MemoryDisk(`${folder}/backing`, 180 + dice.below(200));
     const disk = LoopDisk.make(folder, 1024, backing.path('image'));
-    const lives = new Lives({ run, folder, data: disk.path('data'), seed: run.seed + round, settings });
+    const data = disk.path('data');
+    const lives = new Lives({ run, folder, data, seed: run.seed + round, settings, diskDies: true });
     lives.journal.where = `real errors, round ${round + 1}`;
     const broker = lives.start();
     const ports = await broker.listening;

@@ -79,6 +79,12 @@ export class RawClient implements Ending {
     );
   }
 
+  /** Everything that has come, when it is so many bytes. */
+  async take(count: number): Promise<Buffer> {
+    await this.atLeast(count);
+    return Buffer.concat(this.arrived);
+  }
+
   /** What came before the broker closed the connection. */
   end(): Promise<Buffer> {
     return inTime('the broker to close the connection', this.answer);

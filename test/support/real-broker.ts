@@ -102,22 +102,39 @@ export class BrokerProcess extends Running {
   readonly process: ChildProcess;
   readonly exited: Promise<number | null>;
   private readonly folder: string;
+  private readonly flags: readonly string[];
   private readonly said: { err: string };
 
   private constructor(
     ports: Ports,
-    parts: Pick<BrokerProcess, 'process' | 'exited'> & { folder: string; said: { err: string } },
+    parts: Pick<BrokerProcess, 'process' | 'exited'> & {
+      folder: string;
+      flags: readonly string[];
+      said: { err: string };
+    },
   ) {
     super(ports);
     this.process = parts.process;
     this.exited = parts.exited;
     this.folder = parts.folder;
+    this.flags = parts.flags;
     this.said = parts.said;
   }
 
   /** flags: as after `sluice start`. */
-  static async start(...flags: string[]): Promise<BrokerProcess> {
-    const folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
+  static start(...flags: string[]): Promise<BrokerProcess> {
+    return BrokerProcess.startIn(mkdtempSync(join(tmpdir(), 'sluice-test-')), flags);
+  }
+
+  /** Kills it and starts another one on what it has left; its clients are ended with it. */
+  async killAndStart(): Promise<BrokerProcess> {
+    this.kill('SIGKILL');
+    await this.exited;
+    await this.closeClients();
+    return BrokerProcess.startIn(this.folder, this.flags);
+  }
+
+  private static async startIn(folder: string, flags: readonly string[]): Promise<BrokerProcess> {
     const any = ['--mqtt', '127.0.0.1:0', '--stomp', '127.0.0.1:0', '--http', '127.0.0.1:0'];
     const args = [compiled('src/main.ts'), 'start', '--json', ...any, '--data', join(folder, 'data'), ...flags];
     const child = spawn(process.execPath, args, {
@@ -144,6 +161,7 @@ export class BrokerProcess extends Running {
         process: child,
         exited,
         folder,
+        flags,
         said,
       });
     } catch (error) {

@@ -122,13 +122,7 @@ export class Reader {
         return Lookup.Waiting;
       }
       // The next extent is likely to be wanted next; it must not push anything out that somebody waits for.
-      if (
-        this.reading < READS_MAX &&
-        extent + 1 < segment.extents.length &&
-        !this.blocks.has(segment.base + segment.extents[extent + 1]!)
-      ) {
-        this.read(segment, extent + 1);
-      }
+      if (this.reading < READS_MAX && this.mayReadAhead(segment, extent + 1)) this.read(segment, extent + 1);
     }
     if (!block.ready) {
       block.waiters.push(waiter);
@@ -138,6 +132,13 @@ export class Reader {
     this.blocks.set(key, block);
     this.current = block;
     return this.inBlock(block, position, length);
+  }
+
+  /** There is such an extent, something of it is written, and nobody has it. The first frame of the newest one may still be on its way to the disk. */
+  private mayReadAhead(segment: Segment, extent: number): boolean {
+    if (extent >= segment.extents.length) return false;
+    const start = segment.base + segment.extents[extent]!;
+    return this.endOf(segment, extent) > start && !this.blocks.has(start);
   }
 
   private inBlock(block: Block, position: number, length: number): Lookup {

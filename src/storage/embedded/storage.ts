@@ -114,7 +114,10 @@ export class EmbeddedStorage implements Storage, CommitLog {
   }
 
   get position(): number {
-    return this.frames?.unit ?? 0;
+    const { frames } = this;
+    if (frames === null) return 0;
+    // What was settled is appended when the unit ends, and may be all there is in it.
+    return frames.atUnitEnd && !this.contents.settled.empty ? frames.unit + 1 : frames.unit;
   }
 
   get durablePosition(): number {

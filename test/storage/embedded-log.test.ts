@@ -1,0 +1,74 @@
+// The growing end of the embedded log as others see it: what a position promises, and what can be read while frames are on their way to the disk.
+import { expect, it } from 'vitest';
+import { Durability } from '../../src/storage/commit-log.ts';
+import { InlineCrew } from '../../src/storage/embedded/crew.ts';
+import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
+import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
+import { Dice } from '../sim/dice.ts';
+import { SimDisk } from '../sim/sim-disk.ts';
+import { CODECS, CollectingSink, RecordingListener, targets, textRun } from './harness.ts';
+
+async function open(disk: SimDisk): Promise<{ storage: EmbeddedStorage; crew: InlineCrew; work(): void }> {
+  let crew!: InlineCrew;
+  const storage = new EmbeddedStorage({
+    directory: '/data',
+    disk,
+    random: new Dice(3),
+    crew: (directory) => {
+      crew = new InlineCrew(disk, directory, true, NO_FAULTS);
+      return crew;
+    },
+    segmentBytes: 4 * 1024 * 1024,
+    ballastBytes: 0,
+    freeBytesMin: 0,
+    freeShareMin: 0,
+  });
+  await storage.open(CODECS, new RecordingListener());
+  const work = (): void => {
+    for (let i = 0; i < 100_000 && (crew.stepWriter() || crew.stepKeeper()); i++);
+  };
+  return { storage, crew, work };
+}
+
+it('counts what was settled since the last unit as appended: whoever answers for it waits until it is written', async () => {
+  const disk = new SimDisk();
+  const { storage, work } = await open(disk);
+  const queue = storage.openQueue('q', Durability.Fsync);
+  storage.append(textRun('one', 'two'), targets([queue]));
+  storage.endUnit();
+  work();
+  expect(storage.position).toBe(storage.durablePosition);
+  queue.settle(1, 1);
+  const { position } = storage;
+  expect(position).toBeGreaterThan(storage.durablePosition);
+  storage.endUnit();
+  expect(storage.position).toBe(position);
+  expect(storage.durablePosition).toBeLessThan(position);
+  work();
+  expect(storage.durablePosition).toBe(position);
+  const again = await open(disk.afterPowerCut(new Dice(1), 'drop'));
+  expect(again.storage.openQueue('q', Durability.Fsync).firstSequence).toBe(2);
+});
+
+it('reads a backlog while the frame behind it is on its way to the disk', async () => {
+  const disk = new SimDisk();
+  const before = await open(disk);
+  const text = 'x'.repeat(60_000);
+  for (let i = 0; i < 3; i++) {
+    before.storage.append(textRun(text), targets([before.storage.openQueue('q', Durability.Fsync)]));
+    before.storage.endUnit();
+    before.work();
+  }
+  // What was written before a restart is not in memory. The next frame begins another stretch to be read in one piece, of which nothing is written yet.
+  const { storage, crew, work } = await open(disk.afterPowerCut(new Dice(1), 'drop'));
+  work();
+  const queue = storage.openQueue('q', Durability.Fsync);
+  storage.append(textRun('new'), targets([queue]));
+  storage.endUnit();
+  expect(crew.frameCount).toBe(1);
+  const sink = new CollectingSink();
+  queue.fetch(1, 100, 1e9, sink);
+  work();
+  expect(sink.ended).toBe(true);
+  expect(sink.texts).toEqual([text, text, text, 'new']);
+});
