@@ -3,13 +3,24 @@ import { expect, it } from 'vitest';
 import { Durability } from '../../src/storage/commit-log.ts';
 import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
+import type { Damage } from '../../src/storage/embedded/recovery.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { Dice } from '../sim/dice.ts';
 import { SimDisk } from '../sim/sim-disk.ts';
 import { CODECS, CollectingSink, RecordingListener, targets, textRun } from './harness.ts';
 
-async function open(disk: SimDisk): Promise<{ storage: EmbeddedStorage; crew: InlineCrew; work(): void }> {
+interface Opened {
+  readonly storage: EmbeddedStorage;
+  readonly crew: InlineCrew;
+  readonly listener: RecordingListener;
+  readonly damages: Damage[];
+  work(): void;
+}
+
+async function open(disk: SimDisk): Promise<Opened> {
   let crew!: InlineCrew;
+  const listener = new RecordingListener();
+  const damages: Damage[] = [];
   const storage = new EmbeddedStorage({
     directory: '/data',
     disk,
@@ -22,12 +33,13 @@ async function open(disk: SimDisk): Promise<{ storage: EmbeddedStorage; crew: In
     ballastBytes: 0,
     freeBytesMin: 0,
     freeShareMin: 0,
+    onDamage: (damage) => damages.push(damage),
   });
-  await storage.open(CODECS, new RecordingListener());
+  await storage.open(CODECS, listener);
   const work = (): void => {
     for (let i = 0; i < 100_000 && (crew.stepWriter() || crew.stepKeeper()); i++);
   };
-  return { storage, crew, work };
+  return { storage, crew, listener, damages, work };
 }
 
 it('counts what was settled since the last unit as appended: whoever answers for it waits until it is written', async () => {
@@ -72,3 +84,33 @@ it('reads a backlog while the frame behind it is on its way to the disk', async 
   expect(sink.ended).toBe(true);
   expect(sink.texts).toEqual([text, text, text, 'new']);
 });
+
+for (const call of ['read', 'any'] as const) {
+  it(`${call === 'any' ? 'skips nothing when the disk has died' : 'reports what can not be read from a disk that still takes writes, and serves the rest'}`, async () => {
+    const disk = new SimDisk();
+    const before = await open(disk);
+    const text = 'x'.repeat(200_000);
+    for (const number of [1, 2]) {
+      before.storage.append(textRun(`${number}${text}`), targets([before.storage.openQueue('q', Durability.Fsync)]));
+      before.storage.endUnit();
+      before.work();
+    }
+    const after = disk.afterPowerCut(new Dice(1), 'drop');
+    const { storage, listener, damages, work } = await open(after);
+    work();
+    const queue = storage.openQueue('q', Durability.Fsync);
+    after.fault = { call, nth: 1, code: 'EIO', sticky: call === 'any' };
+    const sink = new CollectingSink();
+    queue.fetch(1, 100, 1e9, sink);
+    work();
+    if (call === 'any') {
+      expect([sink.messages, damages, listener.failures.length]).toEqual([[], [], 1]);
+      const again = await open(after.afterPowerCut(new Dice(1), 'drop'));
+      expect(again.storage.openQueue('q', Durability.Fsync).count).toBe(2);
+    } else {
+      expect(sink.sequences).toEqual([2]);
+      expect(damages).toMatchObject([{ segment: '0000000001.segment' }]);
+      expect(listener.failures).toEqual([]);
+    }
+  });
+}

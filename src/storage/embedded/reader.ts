@@ -15,6 +15,8 @@ export interface Waiter {
 export interface DamageListener {
   /** The disk gave back other bytes than were written, or none. Each stretch is reported once. */
   onDamage(segment: Segment, start: number, end: number, reason: string): void;
+  /** Calls back when a write that was begun now has reached the disk; never, when it does not. */
+  whenWritable(then: () => void): void;
 }
 
 export const Lookup = { Found: 0, Waiting: 1, Lost: 2 } as const;
@@ -182,24 +184,31 @@ export class Reader {
         salt: segment.salt,
       },
       (result) => {
-        this.reading--;
-        block.ready = true;
-        if (result.error !== null) {
-          block.bad = [{ start, end }];
-          this.damage.onDamage(segment, start, end, result.error.message);
-        } else if (result.bad.length > 0) {
-          block.bad = result.bad.map((bad) => ({ start: segment.base + bad.start, end: segment.base + bad.end }));
-          for (const bad of block.bad) this.damage.onDamage(segment, bad.start, bad.end, 'no valid frame');
+        const { error } = result;
+        if (error !== null) {
+          // A disk that has died can not be read either, and nothing on it is lost for that: it is one that still takes writes whose word is taken.
+          this.damage.whenWritable(() => {
+            block.bad = [{ start, end }];
+            this.damage.onDamage(segment, start, end, error.message);
+            this.onRead(block);
+          });
+          return;
         }
-        const { waiters } = block;
-        const woken = waiters.splice(0);
-        for (const waiter of woken) waiter.onRead();
-        const crowd = this.crowd;
-        this.crowd = [];
-        for (const waiter of crowd) waiter.onRead();
+        block.bad = result.bad.map((bad) => ({ start: segment.base + bad.start, end: segment.base + bad.end }));
+        for (const bad of block.bad) this.damage.onDamage(segment, bad.start, bad.end, 'no valid frame');
+        this.onRead(block);
       },
     );
     return block;
+  }
+
+  private onRead(block: Block): void {
+    this.reading--;
+    block.ready = true;
+    for (const waiter of block.waiters.splice(0)) waiter.onRead();
+    const crowd = this.crowd;
+    this.crowd = [];
+    for (const waiter of crowd) waiter.onRead();
   }
 
   /** The slot of the least recently used block that nobody waits for; -1 when there is none. */

@@ -89,6 +89,8 @@ export class EmbeddedStorage implements Storage, CommitLog {
   private failed: Error | null = null;
   private closing = false;
   private readonly idleWaiters: (() => void)[] = [];
+  /** Who waits for a write, in order of unit. */
+  private readonly probes: { readonly unit: number; readonly then: () => void }[] = [];
   /** Messages whose bytes could not be read back. */
   lostMessages = 0;
 
@@ -198,7 +200,10 @@ export class EmbeddedStorage implements Storage, CommitLog {
         crew,
         contents.segments,
         () => frames,
-        { onDamage: (segment, start, stop, reason) => this.onDamage(segment, start, stop, reason) },
+        {
+          onDamage: (segment, start, stop, reason) => this.onDamage(segment, start, stop, reason),
+          whenWritable: (then) => this.whenWritable(then),
+        },
         options.readCacheBytes ?? READ_CACHE_BYTES,
         frameBytesMax,
       );
@@ -366,10 +371,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
     if (numbers.includes(log.segment.number)) log.leaveSegment();
     const victims = segments.all().filter(({ number }) => numbers.includes(number));
     // The checkpoint to come starts behind this, that is behind all of them.
-    const at = log.reserve(8) >>> 2;
-    log.words[at] = RecordKind.Mark;
-    log.words[at + 1] = 8;
-    log.requireSync();
+    this.mark(log);
     this.endUnit();
     this.upkeep?.evacuate(victims);
     await this.until(() => this.failed !== null || (this.settledDown && victims.every((one) => !segments.has(one))));
@@ -434,8 +436,26 @@ export class EmbeddedStorage implements Storage, CommitLog {
     log.segment.total += references;
   }
 
+  /** A record that says nothing and has to be written all the same. */
+  private mark(log: Log): void {
+    const at = log.reserve(8) >>> 2;
+    log.words[at] = RecordKind.Mark;
+    log.words[at + 1] = 8;
+    log.requireSync();
+  }
+
+  private whenWritable(then: () => void): void {
+    const { frames } = this;
+    if (frames === null || this.failed !== null) return;
+    const between = frames.atUnitEnd;
+    this.mark(frames);
+    this.probes.push({ unit: frames.unit, then });
+    if (between) this.endUnit();
+  }
+
   private onWritten(): void {
     const log = this.frames!;
+    while (this.probes.length > 0 && this.probes[0]!.unit <= log.durableUnit) this.probes.shift()!.then();
     if (log.durableUnit > this.toldDurable && this.failed === null) {
       this.toldDurable = log.durableUnit;
       this.listener?.onDurable(log.durableUnit);
