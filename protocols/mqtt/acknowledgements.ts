@@ -17,13 +17,13 @@ function pack(type: number, reason: number, id: number): number {
   return (type << 24) | (reason << 16) | id;
 }
 
-/** What became of a published run, as a reason code. */
+/** What became of a published run, as a reason code; -1 when the connection has ended by it, and nothing is to be answered. */
 export function publishReason(connection: Connection, run: Run): number {
   if (run.refused !== null) {
     // MQTT 3 cannot say no, and to acknowledge would be a lie: the connection ends and the client tries again.
     if (connection.wire === 4) {
       connection.close(ReasonCode.QUOTA_EXCEEDED, 'a queue is full and refuses messages');
-      return 0;
+      return -1;
     }
     return ReasonCode.QUOTA_EXCEEDED;
   }

@@ -103,7 +103,9 @@ export class PublishPath {
     // [MQTT-4.5.0-1] [MQTT-4.6.0-5] [MQTT-4.6.0-6], [3.1.1 MQTT-3.1.2-5] [3.1.1 MQTT-4.5.0-1] [3.1.1 MQTT-4.6.0-5] [3.1.1 MQTT-4.6.0-6]
     const position = connection.vhost.publish(run, gathering.route!);
     if (qos === 0) return;
+    if (run.refused !== null && qos === 2) for (let i = 0; i < count; i++) this.giveUp(gathering.ids[i]!);
     const reason = acknowledgements.publishReason(connection, run);
+    if (reason < 0) return;
     const kind = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
     acknowledgements.answerMany(connection, kind, gathering.ids, count, reason, position);
     this.checkReceiveMaximum(0);
@@ -171,8 +173,9 @@ export class PublishPath {
     }
     if (publish.qos === 0) return;
     const kind = publish.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
+    if (run.refused !== null && publish.qos === 2) this.giveUp(publish.packetId);
     const reason = acknowledgements.publishReason(connection, run);
-    if (reason >= 0x80 && publish.qos === 2) this.giveUp(publish.packetId);
+    if (reason < 0) return;
     acknowledgements.answer(connection, kind, publish.packetId, reason, position);
   }
 
@@ -258,7 +261,7 @@ export class PublishPath {
   }
 
   private giveUp(id: number): void {
-    // A PUBREC of 0x80 and above ends the exchange: the identifier is free again [MQTT-4.3.3-9].
+    // A PUBREC of 0x80 and above ends the exchange: the identifier is free again [MQTT-4.3.3-9]. MQTT 3 ends the connection instead; its client sends the message again under the same one.
     const client = this.connection.client!;
     client.received!.remove(id);
     this.connection.qos2Pending--;

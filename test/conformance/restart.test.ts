@@ -14,7 +14,8 @@ import {
   subscription,
   will,
 } from '../../protocols/mqtt/packet.ts';
-import { PacketType } from '../../protocols/mqtt/packet-type.ts';
+import { PacketType, ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
+import { ReasonCode } from '../../protocols/mqtt/reason-codes.ts';
 import { DurableWorld } from '../support/durable-world.ts';
 import { MqttClient } from '../support/mqtt-client.ts';
 
@@ -25,9 +26,9 @@ class DurableClient {
   readonly client: MqttClient;
   private readonly durable: DurableWorld;
 
-  constructor(durable: DurableWorld) {
+  constructor(durable: DurableWorld, version: ProtocolVersion = ProtocolVersion.V5) {
     this.durable = durable;
-    this.client = new MqttClient(durable.world);
+    this.client = new MqttClient(durable.world, version);
   }
 
   static async connected(
@@ -35,7 +36,7 @@ class DurableClient {
     clientId: string,
     fields: Parameters<typeof connect>[0] = KEEP,
   ): Promise<DurableClient> {
-    const client = new DurableClient(durable);
+    const client = new DurableClient(durable, fields.protocolVersion);
     const [connack] = await client.exchange(connect({ clientId, ...fields }));
     expect(connack).toMatchObject({ type: PacketType.CONNACK, reasonCode: 0 });
     return client;
@@ -160,6 +161,39 @@ describe('over a crash', () => {
       'one',
       'two',
     ]);
+  });
+
+  test('an identifier whose PUBREC said no is free: what comes under it again is taken, and not for a repetition [MQTT-4.3.3-9]', async () => {
+    for (const fields of [KEEP, { clean: true }]) {
+      const durable = await DurableWorld.start();
+      await (await DurableClient.connected(durable, 's')).subscribe('a', 2);
+      const publisher = await DurableClient.connected(durable, 'p', fields);
+      durable.world.broker.onFull(true);
+      const refused = { type: PacketType.PUBREC, packetId: 1, reasonCode: ReasonCode.QUOTA_EXCEEDED };
+      expect(await publisher.exchange(message('a', 'once', 2, 1))).toMatchObject([refused]);
+      expect(await publisher.exchange(message('a', 'once', 2, 1))).toMatchObject([refused]);
+      durable.world.broker.onFull(false);
+      expect(await publisher.exchange(message('a', 'once', 2, 1))).toMatchObject([
+        { type: PacketType.PUBREC, reasonCode: 0 },
+      ]);
+      await durable.crash();
+      expect(texts(await new DurableClient(durable).exchange(connect({ clientId: 's', ...KEEP })))).toEqual(['once']);
+    }
+  });
+
+  test('an MQTT 3 client that was cut off because the disk was full sends its QoS 2 message again, and it is taken', async () => {
+    const durable = await DurableWorld.start();
+    await (await DurableClient.connected(durable, 's')).subscribe('a', 2);
+    const fields = { protocolVersion: ProtocolVersion.V311, clean: false } as const;
+    const publisher = await DurableClient.connected(durable, 'p', fields);
+    durable.world.broker.onFull(true);
+    expect(await publisher.exchange(message('a', 'once', 2, 1))).toEqual([]);
+    expect(publisher.client.pipe.ended).toBe(true);
+    durable.world.broker.onFull(false);
+    const again = await DurableClient.connected(durable, 'p', fields);
+    expect(await again.exchange(message('a', 'once', 2, 1))).toMatchObject([{ type: PacketType.PUBREC, packetId: 1 }]);
+    await durable.crash();
+    expect(texts(await new DurableClient(durable).exchange(connect({ clientId: 's', ...KEEP })))).toEqual(['once']);
   });
 
   test('PUBREL does not reach a client that comes back before what PUBREC has changed is on the disk [MQTT-4.4.0-1]', async () => {

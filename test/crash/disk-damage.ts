@@ -82,8 +82,10 @@ export async function damageRounds(run: Run, blocks: number, settings: readonly 
     const lives = new Lives({ run, folder, seed: run.seed + round, settings, expectDamage: true });
     lives.journal.where = `damage, round ${round}`;
     const orderly = dice.chance(0.6);
-    if (await publish(lives, orderly)) {
-      const segments = survey(lives.data);
+    // Sessions and subscriptions stand in a checkpoint, of which there are two copies: here it is messages that are hit.
+    const before = await prepare(lives);
+    if (before !== null && (await publish(lives, orderly))) {
+      const segments = survey(lives.data, before);
       const names = Object.keys(DAMAGERS);
       for (let i = 0; i < Math.min(BLOCKS_PER_ROUND, blocks - done); i++) {
         const name = dice.pick(names);
@@ -102,14 +104,25 @@ export async function damageRounds(run: Run, blocks: number, settings: readonly 
   );
 }
 
+/** Makes everybody's session and subscriptions, and stops the broker in order. Returns where the log ends then; null when it did not start. */
+async function prepare(lives: Lives): Promise<number | null> {
+  const started = await lives.startWell();
+  if (started === null) return null;
+  const { broker, ports } = started;
+  const { cast } = lives;
+  await cast.begin(ports);
+  for (const publisher of cast.publishers) await publisher.connect(ports);
+  await lives.stop(broker);
+  const frames = survey(lives.data, 0).flatMap((segment) => segment.frames);
+  return Math.max(0, ...frames.map(({ segment, end }) => segment.base + end));
+}
+
 /** Fills the sessions of clients that are away, and stops the broker. */
 async function publish(lives: Lives, orderly: boolean): Promise<boolean> {
   const started = await lives.startWell();
   if (started === null) return false;
   const { broker, ports } = started;
   const { cast } = lives;
-  await cast.begin(ports);
-  cast.hangUp();
   for (const publisher of cast.publishers) {
     publisher.allow(publisher.isLarge ? 600 : 300);
     await publisher.connect(ports);
@@ -129,8 +142,8 @@ async function publish(lives: Lives, orderly: boolean): Promise<boolean> {
   return true;
 }
 
-/** Every segment with its frames, and the messages in them. */
-function survey(directory: string): SegmentFile[] {
+/** Every segment with its frames from a position of the log on, and the messages in them. */
+function survey(directory: string, from: number): SegmentFile[] {
   const files: SegmentFile[] = [];
   for (const name of readdirSync(directory).sort()) {
     if (segmentNumber(name) < 0) continue;
@@ -144,13 +157,10 @@ function survey(directory: string): SegmentFile[] {
     for (let at = SEGMENT_DATA_START; at < bytes.length; ) {
       const length = frameLength(view, bytes, at, bytes.length, base + at, header.salt, NO_FAULTS);
       if (length > 0) {
-        file.frames.push({
-          segment: file,
-          start: at,
-          end: at + length,
-          messages: messagesIn(bytes, at, at + length),
-          damaged: false,
-        });
+        if (base + at >= from) {
+          const messages = messagesIn(bytes, at, at + length);
+          file.frames.push({ segment: file, start: at, end: at + length, messages, damaged: false });
+        }
         at += length;
       } else {
         const next = Math.ceil((at + 1) / BLOCK_BYTES) * BLOCK_BYTES;

@@ -11,7 +11,9 @@ import { type Failpoint, failpointName, type Shim } from './shim.ts';
 const IMAGE_MIB = 1024;
 const LIFE_MS_MAX = 6000;
 /** From the failed call to the end of the process. */
-const END_MS_MAX = 5000;
+const END_MS_MAX = 15_000;
+/** What else was struck is lived with so long, and then the life ends. */
+const OTHER_MS_MAX = 300;
 /** Long enough to use up the backing store. */
 const REAL_LIFE_MS_MAX = 15_000;
 
@@ -75,10 +77,17 @@ async function struckLife(
   const work = ports === null ? Promise.resolve() : lives.work(ports, load, over.signal);
   const began = performance.now();
   let struckAt = 0;
-  while (broker.alive && performance.now() - began < LIFE_MS_MAX) {
+  let logStruckAt = 0;
+  // A life that is over, or has to be: the log was struck. What else was struck the broker may live with.
+  const lifeEnds = (now: number): boolean => {
+    if (logStruckAt > 0) return now - logStruckAt > END_MS_MAX;
+    return now - began > LIFE_MS_MAX || (struckAt > 0 && now - struckAt > OTHER_MS_MAX);
+  };
+  while (broker.alive && !lifeEnds(performance.now())) {
     await Promise.race([delay(20), broker.exited]);
-    if (struckAt === 0 && shim.hits > 0) struckAt = performance.now();
-    if (struckAt > 0 && performance.now() - struckAt > (logWasStruck(shim) ? END_MS_MAX : 300)) break;
+    const now = performance.now();
+    if (struckAt === 0 && shim.hits > 0) struckAt = now;
+    if (logStruckAt === 0 && logWasStruck(shim)) logStruckAt = now;
   }
   over.abort();
   const byItself = !broker.alive;
@@ -90,7 +99,8 @@ async function struckLife(
     return null;
   }
   if (!byItself) {
-    if (!logWasStruck(shim)) return 'wentOn';
+    // Where it was struck after the last look, nobody has waited for its end.
+    if (logStruckAt === 0) return 'wentOn';
     journal.violation('liveness', `a sync of the log failed, and the broker went on: ${shim.struck.join(' ')}`);
     return 'log';
   }
@@ -127,7 +137,10 @@ export async function realErrors(run: Run, rounds: number, settings: readonly st
       lives.cast.stop();
     }
     // What the kernel says depends on what failed first: the data (EIO, ENOSPC), or the journal, after which the file system takes no more (EROFS).
-    run.faults.count('a disk that fails for real', !broker.alive && /EIO|ENOSPC|EROFS/.test(broker.complaints()));
+    const ended = !broker.alive && /EIO|ENOSPC|EROFS/.test(broker.complaints());
+    run.faults.count('a disk that fails for real, and the broker ends', ended);
+    if (!ended)
+      run.faults.count('a disk that fails for real, and is a full one to the broker', lives.journal.counts.refused > 0);
     if (broker.alive) {
       // The disk cut short is a full one to some calls; then it is the power that ends it.
       disk.cut();
