@@ -27,7 +27,7 @@ export class Copies {
   extra = 0;
   /** When each of the settled ones was. */
   private settledSteps: number[] = [];
-  /** When it came back last. */
+  /** When it came back last; -1 while nobody can say whether it has been with somebody since. */
   returnedStep = -1;
   /** The turn in which its consumer went, and it came back for others; -1 while that is not so. */
   returnedTurn = -1;
@@ -112,6 +112,7 @@ export class QueueModel {
     if (lane > 0) return null;
     const again = this.lastAgain.get(session);
     this.lastAgain.set(session, { sent, returnedStep: copies.returnedStep });
+    if (copies.returnedStep < 0) return null;
     if (again === undefined || again.returnedStep !== copies.returnedStep || again.sent.publisher !== sent.publisher)
       return null;
     return again.sent.order > sent.order ? `${again.sent}, with which it had come back` : null;
@@ -153,6 +154,7 @@ export class QueueModel {
     for (const copies of this.copies.values()) {
       if (copies.settled + copies.out >= copies.possible) continue;
       copies.disturbed = true;
+      copies.returnedStep = -1;
       if (lost) copies.certain = Number.NEGATIVE_INFINITY;
     }
   }
