@@ -132,7 +132,9 @@ export class Readers {
   /** Its receipt was written. */
   unsubscribed(reader: Reader): void {
     this.oracle.step++;
-    if (reader.forGood && reader.queue !== null) reader.queue.kept = false;
+    const { queue, sub } = reader;
+    // Unless it was subscribed to again before this answer came.
+    if (reader.forGood && queue !== null && ![...queue.members].some((member) => member !== sub)) queue.kept = false;
     this.end(reader);
   }
 
