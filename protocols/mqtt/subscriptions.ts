@@ -271,10 +271,16 @@ export function leaveQueues(session: Session): void {
  */
 export function endDeliveries(client: ClientState): void {
   const { window } = client;
+  const given: { queue: Queue; tag: number }[] = [];
   for (const id of window.inOrder()) {
     const queue = window.queueOf(id);
     if (window.stateOf(id) !== InflightState.AwaitPubrec || queue === null || queue === client.session.queue) continue;
-    queue.settle(window.tagOf(id), queue.name.startsWith(SHARE_PREFIX) ? Outcome.Rejected : Outcome.Requeued);
+    given.push({ queue, tag: window.tagOf(id) });
+  }
+  // In the order of the queue, as in leaveQueues.
+  given.sort((a, b) => a.tag - b.tag);
+  for (const { queue, tag } of given) {
+    queue.settle(tag, queue.name.startsWith(SHARE_PREFIX) ? Outcome.Rejected : Outcome.Requeued);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Counters } from '../../src/core/counters.ts';
 import type { Destination } from '../../src/core/delivery.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Publisher } from '../../src/core/publisher.ts';
+import type { Queue } from '../../src/core/queue.ts';
 import type { RouteTable } from '../../src/core/route-table.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import { ChunkJoiner } from '../../src/io/chunk-joiner.ts';
@@ -438,7 +439,20 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
 
   private endAll(): void {
     for (const { consumer } of this.subscriptions.values()) if (consumer !== null) consumer.credit.available = 0;
-    for (const subscription of [...this.subscriptions.values()]) endSubscription(this, subscription);
+    // Queue by queue: what one subscription of this connection gives back is not for another one of it, and keeps its order beside what that one gives back.
+    const byQueue = new Map<Queue | null, Subscription[]>();
+    for (const subscription of this.subscriptions.values()) {
+      const others = byQueue.get(subscription.queue);
+      if (others === undefined) byQueue.set(subscription.queue, [subscription]);
+      else others.push(subscription);
+    }
+    for (const [queue, subscriptions] of byQueue) {
+      const leave = () => {
+        for (const subscription of subscriptions) endSubscription(this, subscription);
+      };
+      if (queue === null) leave();
+      else queue.part(leave);
+    }
     this.transactions.abortAll();
     this.temporary.end();
     this.replay?.stop();

@@ -92,6 +92,8 @@ export class Queue implements Destination, BacklogOwner {
   private owners = 0;
   private expiry: ExpiryIndex | null = null;
   private pumping = false;
+  /** Several consumers are leaving: nothing goes out, or is dropped, before the last of them has. */
+  private parting = false;
   private readonly window: QueueWindow;
   private readonly backlog: Backlog | null;
   /** Batches of the backlog still to be looked through for expired messages. */
@@ -203,6 +205,17 @@ export class Queue implements Destination, BacklogOwner {
     return this.consumers.length === 0 || !(exclusive || this.consumers[0]!.exclusive);
   }
 
+  /** Consumers leave together in `leave`: what they had goes to others afterwards, in the order of the queue, and to none of those that leave. */
+  part(leave: () => void): void {
+    const { parting } = this;
+    this.parting = true;
+    leave();
+    this.parting = parting;
+    if (this.deleted || parting) return;
+    this.pump();
+    this.keepLimits();
+  }
+
   /** The consumer leaves; what it has not settled goes back to its place, for others. */
   detach(consumer: Consumer): void {
     const at = this.consumers.findIndex((attached) => attached.consumer === consumer);
@@ -281,7 +294,7 @@ export class Queue implements Destination, BacklogOwner {
 
   /** Gives messages to consumers as long as there are both messages and credit. Call when credit has grown. */
   pump(): void {
-    if (this.pumping || this.consumers.length === 0) return;
+    if (this.pumping || this.parting || this.consumers.length === 0) return;
     this.pumping = true;
     for (let level = this.levels - 1; level >= 0; level--) {
       if (!this.pumpRing(this.rings[level]!, level)) break;
@@ -470,7 +483,7 @@ export class Queue implements Destination, BacklogOwner {
 
   /** x-overflow: drop-head. The oldest ready messages of the lowest level go first. */
   private keepLimits(): void {
-    if (!this.exceedsLimits()) return;
+    if (this.parting || !this.exceedsLimits()) return;
     if (!this.pumping) this.pump();
     for (const ring of this.rings) {
       while (this.exceedsLimits()) {

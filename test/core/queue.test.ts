@@ -624,3 +624,21 @@ describe('limits', () => {
     expect(it.queue.refuses(textRun('12'))).toBe(false);
   });
 });
+
+test('consumers that leave together give back in the order of the queue, and not to each other', () => {
+  const it = new TestQueue({});
+  const [first, second] = [it.attach(2), it.attach(2)];
+  it.publish(numbers(4));
+  expect([first.texts, second.texts]).toEqual([
+    ['0', '2'],
+    ['1', '3'],
+  ]);
+  const stays = it.attach(10);
+  it.give(first, 10);
+  it.queue.part(() => {
+    it.queue.detach(second);
+    it.queue.detach(first);
+  });
+  expect(first.texts).toEqual(['0', '2']);
+  expect(stays.texts).toEqual(numbers(4));
+});

@@ -8,4 +8,9 @@ export const SEEDS_THAT_FAILED: readonly (readonly [seed: number, showed: string
   [992, 'a clean start ends a session before it is answered'],
   [2323, 'DISCONNECT with an expiry of 0 that is overtaken by the next CONNECT'],
   [3518, 'an answer to CONNECT that never arrives'],
+  [159, 'what went to a consumer that was cut off at the same time is not compared'],
+  [1178, 'two subscriptions of one connection to the same queue end in the order of the queue'],
+  [1343, 'a durable subscription asked for again before the answer to its end is kept'],
+  [1446, 'what an ended session had of a named queue comes back in the order of the queue'],
+  [1936, 'what a subscription had that ends in the same turn has come back in this turn'],
 ];

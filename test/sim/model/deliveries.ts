@@ -109,7 +109,7 @@ export class Deliveries {
     if (copies === undefined)
       this.oracle.fail('invented', `${conn.name}: ${found} came from ${queue.name}, where it never was`);
     else if (delivery.qos === 0) copies.settle(this.oracle.step);
-    else copies.disturbed = true;
+    else copies.broughtBack(this.oracle.turn);
   }
 
   /** Which message it is. Null for one that clears, which looks like any other of its kind, and for what nobody sent. */

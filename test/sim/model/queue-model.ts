@@ -37,6 +37,13 @@ export class Copies {
     this.settledSteps.push(step);
   }
 
+  /** It has been with a consumer and come back within the same turn. */
+  broughtBack(turn: number): void {
+    this.disturbed = true;
+    this.returnedStep = -1;
+    this.returnedTurn = turn;
+  }
+
   /** It was settled, and that was forgotten. */
   unsettle(): void {
     this.settled--;
