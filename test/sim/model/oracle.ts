@@ -257,7 +257,7 @@ export class Oracle {
   private outputLost(session: SessionModel): void {
     session.broken = true;
     for (const { fields, qosLow } of session.subs.values()) {
-      fields.queue?.outputLost(qosLow === 0);
+      fields.queue?.outputLost((sent) => qosLow === 0 || sent.qos === 0);
     }
   }
 

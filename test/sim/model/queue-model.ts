@@ -157,12 +157,12 @@ export class QueueModel {
   }
 
   /** A consumer was cut off. What it was just given and not written comes back, or is gone where it was at QoS 0. */
-  outputLost(lost: boolean): void {
-    for (const copies of this.copies.values()) {
+  outputLost(isAtMostOnce: (sent: Sent) => boolean): void {
+    for (const [sent, copies] of this.copies) {
       if (copies.settled + copies.out >= copies.possible) continue;
       copies.disturbed = true;
       copies.returnedStep = -1;
-      if (lost) copies.certain = Number.NEGATIVE_INFINITY;
+      if (isAtMostOnce(sent)) copies.certain = Number.NEGATIVE_INFINITY;
     }
   }
 

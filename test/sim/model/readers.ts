@@ -147,7 +147,7 @@ export class Readers {
     conn.open = false;
     for (const reader of this.all) {
       if (reader.conn !== conn) continue;
-      if (!flushed) reader.queue?.outputLost(reader.fields.acks === 'auto');
+      if (!flushed) reader.queue?.outputLost(() => reader.fields.acks === 'auto');
       reader.session.leaveQueues(oracle.step, oracle.turn);
       this.end(reader);
     }
