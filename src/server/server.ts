@@ -75,6 +75,8 @@ export class Server {
 
   private tick(): void {
     const { broker, clock, adapters } = this.parts;
+    // Clients have been told. Nothing can be confirmed any more, whether or not anybody writes: the process ends, and the next start recovers.
+    if (broker.failed !== null) throw broker.failed;
     broker.setTime(clock.realtime());
     broker.tick();
     for (const adapter of adapters) adapter.tick();

@@ -212,7 +212,8 @@ export class ThreadCrew implements Crew {
 
   /** Asks to be woken when the writer has done more than we know of. */
   private watch(): void {
-    if (this.watching) return;
+    // After a failure nothing is taken in any more: what the writer had done before would wake us again and again, and nobody else would ever come to run.
+    if (this.watching || this.failed) return;
     this.watching = true;
     const result = (Atomics as unknown as WaitAsync).waitAsync(this.control, Control.Done, this.done | 0);
     if (typeof result.value === 'string') queueMicrotask(this.onChange);
