@@ -2,7 +2,7 @@
 // an identifier that is free.
 import type { Conn } from './conn.ts';
 import type { Oracle } from './oracle.ts';
-import type { QueueModel } from './queue-model.ts';
+import type { Copies, QueueModel } from './queue-model.ts';
 import type { Sent } from './sent.ts';
 import type { Expectation, Outstanding, SessionModel } from './session-model.ts';
 import { LATE_MS } from './tolerance.ts';
@@ -25,6 +25,8 @@ export type Outcome = 'accepted' | 'rejected' | 'requeued';
 
 export class Deliveries {
   private readonly oracle: Oracle;
+  /** What came for the first time after later ones, in this turn. */
+  private overtaken: { readonly copies: Copies; readonly text: string }[] = [];
   private firsts: { readonly conn: Conn; readonly queue: QueueModel; readonly sent: Sent }[] = [];
 
   constructor(oracle: Oracle) {
@@ -34,10 +36,16 @@ export class Deliveries {
   /** The broker has died: nobody will say more about this turn. */
   forgetTurn(): void {
     this.firsts = [];
+    this.overtaken = [];
   }
 
   /** A turn of the broker has ended. */
   turnEnded(): void {
+    for (const { copies, text } of this.overtaken) {
+      // Outputs are written one after the other: now it shows whether somebody else had it first, and gave it back within the turn.
+      if (copies.emitted === 1 && !copies.disturbed) this.oracle.fail('order', text);
+    }
+    this.overtaken = [];
     if (this.firsts.length === 0) return;
     for (const { conn, queue, sent } of this.firsts) {
       const earlier = queue.passedOver(sent, this.oracle.turn);
@@ -324,8 +332,9 @@ export class Deliveries {
     const problem = queue.orderProblem(sent, copies, session, lane);
     if (copies.emitted === 1 && !this.oracle.crashes.enabled) this.firsts.push({ conn, queue, sent });
     if (problem !== null) {
-      const rule = copies.emitted === 1 ? 'order' : 'requeue-order';
-      this.oracle.fail(rule, `${conn.name}: ${sent} came from ${queue.name} after ${problem}`);
+      const text = `${conn.name}: ${sent} came from ${queue.name} after ${problem}`;
+      if (copies.emitted === 1) this.overtaken.push({ copies, text });
+      else this.oracle.fail('requeue-order', text);
     }
     if (queue.topicFilter !== null && qos === 2) {
       const { holder } = copies;
