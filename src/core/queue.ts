@@ -227,7 +227,7 @@ export class Queue implements Destination, BacklogOwner {
       const ring = this.rings[level]!;
       if (ring.unsettledCount === 0) continue;
       ring.forEach((tag, state) => {
-        if (state === EntryState.Unsettled && ring.ownerOf(tag) === owner) this.giveBack(ring, tag, level);
+        if (state === EntryState.Unsettled && ring.ownerOf(tag) === owner) this.giveBack(ring, tag);
       });
     }
     if (this.consumers.length === 0) {
@@ -249,7 +249,7 @@ export class Queue implements Destination, BacklogOwner {
     const place = this.levels === 1 ? tag : (tag - level) / this.levels;
     if (ring.stateOf(place) !== EntryState.Unsettled) return false;
     if (outcome === Outcome.Requeued) {
-      this.giveBack(ring, place, level);
+      this.giveBack(ring, place);
       this.pump();
       this.keepLimits();
       return true;
@@ -413,11 +413,12 @@ export class Queue implements Destination, BacklogOwner {
   }
 
   /** Back to its place. */
-  private giveBack(ring: MessageRing, place: number, level: number): void {
+  private giveBack(ring: MessageRing, place: number): void {
     ring.giveBack(place);
-    // Its moment may have come, and gone unused, while it was with a consumer.
-    const run = ring.runOf(place);
-    if (this.expiry !== null && this.isExpired(run)) this.expiry.add(this.expiresAt(run), place * this.levels + level);
+    // Its moment may have come while it was with a consumer. It goes at once: in the way of a length limit it would push out one that is alive.
+    if (this.expiry === null || !this.isExpired(ring.runOf(place))) return;
+    this.owner.counters.droppedExpired++;
+    this.forget(ring, place);
   }
 
   /** Takes an entry out of the queue for good. */

@@ -175,9 +175,7 @@ export class QueueModel {
     if (at < 0) return;
     this.consumers.splice(at, 1);
     if (this.turn > at) this.turn--;
-    for (const item of this.items) {
-      if (item.where === Where.Unsettled && item.by === consumer) item.where = Where.Ready;
-    }
+    for (const item of this.unsettled) if (item.by === consumer) this.giveBack(item);
     this.run();
   }
 
@@ -185,7 +183,7 @@ export class QueueModel {
     const item = this.items.find((other) => other.text === text);
     if (item?.where !== Where.Unsettled) return false;
     if (outcome === Outcome.Requeued) {
-      item.where = Where.Ready;
+      this.giveBack(item);
       this.run();
       return true;
     }
@@ -243,6 +241,13 @@ export class QueueModel {
   private next(level: number): Item | null {
     const first = this.items.find((item) => item.level === level && item.where !== Where.Unsettled);
     return first?.where === Where.Ready ? first : null;
+  }
+
+  private giveBack(item: Item): void {
+    item.where = Where.Ready;
+    if (item.expiresAtMs > this.nowMs) return;
+    this.expired++;
+    this.drop(item);
   }
 
   private drop(item: Item): void {

@@ -642,3 +642,16 @@ test('consumers that leave together give back in the order of the queue, and not
   expect(first.texts).toEqual(['0', '2']);
   expect(stays.texts).toEqual(numbers(4));
 });
+
+test('what expired with a consumer and is given back pushes nothing out that is alive', () => {
+  const it = new TestQueue({ args: { 'x-max-length': '2' } });
+  const leaves = it.attach(2);
+  it.publish('alive');
+  it.publish('expires', { expiresAtMs: it.owner.nowMs + 1 });
+  it.owner.nowMs++;
+  it.queue.expire(it.owner.nowMs);
+  it.queue.detach(leaves);
+  it.publish('later');
+  expect(it.attach(10, true).texts).toEqual(['alive', 'later']);
+  expect([it.counters.droppedExpired, it.counters.droppedOverflow]).toEqual([1, 0]);
+});
