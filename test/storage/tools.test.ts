@@ -4,9 +4,9 @@ import { Durability } from '../../src/storage/commit-log.ts';
 import { backup, restore, surveyMoment } from '../../src/storage/embedded/backup.ts';
 import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
-import { FormatError } from '../../src/storage/embedded/recovery.ts';
+import { FormatError, recover } from '../../src/storage/embedded/recovery.ts';
 import { repair } from '../../src/storage/embedded/repair.ts';
-import { encodeSegmentHeader, segmentName } from '../../src/storage/embedded/segment.ts';
+import { encodeSegmentHeader, SEGMENT_DATA_START, segmentName } from '../../src/storage/embedded/segment.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { type Survey, survey } from '../../src/storage/embedded/survey.ts';
 import { ViewDisk } from '../../src/storage/embedded/view-disk.ts';
@@ -163,6 +163,20 @@ describe('looking a log through', () => {
       expect(found.damages[0]!.segment).toBe(name);
     }
     expect(hit).toBeGreaterThan(30);
+  });
+
+  it('names the segment whose first frame is damaged, at a start too', async () => {
+    const disk = new SimDisk();
+    await fill(await open(disk));
+    const crashed = disk.afterPowerCut(new Dice(1), 'keep');
+    crashed.damage(`${DIRECTORY}/${segmentName(2)}`, (bytes) =>
+      bytes.fill(0, SEGMENT_DATA_START, SEGMENT_DATA_START + 64),
+    );
+    const { damages } = recover(crashed, DIRECTORY, SEGMENT_BYTES, new Dice(2), NO_FAULTS).recovered;
+    const [found] = damages.filter(({ segment }) => segment === segmentName(2));
+    // Segments lie one behind the other in the log.
+    expect(found!.position).toBe(2 * SEGMENT_BYTES + SEGMENT_DATA_START);
+    expect(found!.bytes).toBeGreaterThanOrEqual(64);
   });
 
   it('refuses a format of another version and says what to do', async () => {

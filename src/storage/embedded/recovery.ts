@@ -285,9 +285,7 @@ class Recovery {
           return end;
         }
         this.replay.damaged = true;
-        // The part of the gap that lies in an earlier segment is that segment's end.
-        const lost = Math.max(last, Math.min(before, position));
-        this.note(this.contents.segments.at(last) ?? segment, last, lost - last, NO_VALID_FRAME);
+        this.noteGap(files, last, Math.max(last, Math.min(before, position)));
         if (before >= segment.base)
           this.quarantine(segment, bytes.subarray(Math.max(0, last - from), next), Math.max(last, from));
       }
@@ -342,6 +340,20 @@ class Recovery {
       if (frameLength(view, bytes, here, end, from + here, segment.salt, this.faults) > 0) return here;
     }
     return -1;
+  }
+
+  /** No valid frame from one position to another: each segment is named for its part, whose file is gone is named by nothing. What lies in an earlier one may be its unused end. */
+  private noteGap(files: readonly SegmentFile[], from: number, to: number): void {
+    let known = from;
+    for (const { segment } of files) {
+      if (segment.end <= from || segment.base >= to) continue;
+      if (segment.base > known) this.note(null, known, segment.base - known, NO_VALID_FRAME);
+      const start = Math.max(from, segment.base + SEGMENT_DATA_START);
+      const end = Math.min(to, segment.end);
+      if (end > start) this.note(segment, start, end - start, NO_VALID_FRAME);
+      known = segment.end;
+    }
+    if (known < to) this.note(null, known, to - known, NO_VALID_FRAME);
   }
 
   private note(segment: Segment | null, position: number, bytes: number, reason: string): void {
