@@ -13,7 +13,7 @@ import { Run } from '../../src/core/run.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import type { Arena } from '../../src/io/arena.ts';
-import type { Clock } from '../../src/io/clock.ts';
+import { absentMs, type Clock } from '../../src/io/clock.ts';
 import type { Logger } from '../../src/io/logger.ts';
 import type { Random } from '../../src/io/random.ts';
 import type { Transport } from '../../src/io/transport.ts';
@@ -204,8 +204,11 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
 
   /** Called a few times a second. */
   tick(): void {
-    this.monotonicMs = this.clock.now();
+    const nowMs = this.clock.now();
+    const absent = absentMs(this.monotonicMs, nowMs);
+    this.monotonicMs = nowMs;
     for (const connection of this.connections) {
+      connection.lastReceivedMs += absent;
       // [MQTT-3.1.2-22], [3.1.1 MQTT-3.1.2-24]
       if (
         connection.keepAliveMs > 0 &&

@@ -4,7 +4,7 @@ import type { Authenticator } from '../../src/core/authenticator.ts';
 import type { Broker } from '../../src/core/broker.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import type { Arena } from '../../src/io/arena.ts';
-import type { Clock } from '../../src/io/clock.ts';
+import { absentMs, type Clock } from '../../src/io/clock.ts';
 import type { Logger } from '../../src/io/logger.ts';
 import { type Random, randomName } from '../../src/io/random.ts';
 import type { Transport } from '../../src/io/transport.ts';
@@ -149,8 +149,13 @@ export class StompAdapter implements ProtocolAdapter {
 
   /** Called a few times a second. */
   tick(): void {
-    this.monotonicMs = this.clock.now();
-    for (const connection of this.connections) connection.tick(this.monotonicMs);
+    const nowMs = this.clock.now();
+    const absent = absentMs(this.monotonicMs, nowMs);
+    this.monotonicMs = nowMs;
+    for (const connection of this.connections) {
+      connection.lastReceivedMs += absent;
+      connection.tick(nowMs);
+    }
   }
 
   /** After Broker.recover: nothing of STOMP outlives a connection but queues, which are the core's. */

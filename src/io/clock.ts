@@ -22,6 +22,17 @@ export interface Clock {
   endOfTurn(task: () => void): void;
 }
 
+/** Longer than any tick is late while the process runs. */
+const ABSENT_AFTER_MS = 1000;
+
+/**
+ * Milliseconds between two ticks in which the process was not there: stopped, suspended, or busy. That a peer was silent then says nothing about it, since what it sent
+ * has not been read yet.
+ */
+export function absentMs(lastTickMs: number, nowMs: number): number {
+  return Math.max(0, nowMs - lastTickMs - ABSENT_AFTER_MS);
+}
+
 class NodeTimer implements Timer {
   private handle: NodeJS.Timeout | null;
 

@@ -15,8 +15,6 @@ export interface MachineOptions {
   /** A disk, or memory only. */
   readonly durable: boolean;
   readonly faults: Faults;
-  /** Adapters are told the time when the broker is up. */
-  readonly refreshesTime: boolean;
   /** Done to every broker before it starts. */
   readonly tamper: (world: StompWorld) => void;
 }
@@ -85,8 +83,6 @@ export class Machine {
       await Promise.resolve();
     }
     await opening;
-    // Their idea of the time is that of before the recovery until the first tick.
-    if (this.options.refreshesTime) for (const adapter of this.world.adapters) adapter.tick();
   }
 
   private stepDisk(): void {

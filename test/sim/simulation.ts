@@ -118,7 +118,6 @@ export class Simulation {
         world,
         durable,
         faults: options.faults ?? NO_STORAGE_FAULTS,
-        refreshesTime: options.avoid?.has('stale-time') === true,
         tamper: options.tamper ?? (() => undefined),
       },
       dice,

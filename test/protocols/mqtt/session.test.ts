@@ -155,6 +155,19 @@ describe.each([
     expect(client.pipe.isClosed).toBe(true);
   });
 
+  test('keep-alive does not count the time in which the broker itself was not there', async () => {
+    const world = new World();
+    const client = MqttClient.connected(world, 'c', { protocolVersion, keepAliveS: 10 });
+    // No tick comes: the process was suspended, or recovers for long before it listens.
+    world.advance(60_000);
+    await world.open();
+    expect(client.pipe.isClosed).toBe(false);
+    world.advance(13_000);
+    expect(client.pipe.isClosed).toBe(false);
+    world.advance(3000);
+    expect(client.pipe.isClosed).toBe(true);
+  });
+
   test('a second CONNECT packet on one connection is an error', () => {
     const client = MqttClient.connected(new World(), 'c', { protocolVersion });
     client.send(connect({ clientId: 'c', protocolVersion }));

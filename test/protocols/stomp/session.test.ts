@@ -299,6 +299,20 @@ describe('limits', () => {
 });
 
 describe('heart-beats', () => {
+  it('do not count the time in which the broker itself was not there', () => {
+    const world = new StompWorld({ stomp: { heartBeatSendMs: 0, heartBeatReceiveMs: 2000 } });
+    const client = StompClient.connected(world, Version.V1_2, { 'heart-beat': '2000,0' });
+    // No tick comes for long: the process was suspended, or recovers before it listens.
+    world.advance(60_000);
+    world.stompAdapter.tick();
+    expect(client.pipe.ended).toBe(false);
+    for (let i = 0; i < 5; i++) {
+      world.advance(900);
+      world.stompAdapter.tick();
+    }
+    expect(client.pipe.ended).toBe(true);
+  });
+
   const connected = async (heartBeat: string, stomp = {}) => {
     const world = await new StompWorld({ stomp: { heartBeatSendMs: 1000, heartBeatReceiveMs: 2000, ...stomp } }).open();
     const client = StompClient.connected(world, Version.V1_2, { 'heart-beat': heartBeat });
