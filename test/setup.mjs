@@ -1,4 +1,4 @@
-// What the tests need beyond npm's packages: mosquitto with its clients, Chromium, and a stand-in for uWebSockets.js. Installs what it can, writes down
+// What the tests need beyond npm's packages: mosquitto with its clients, paho, Chromium, and a stand-in for uWebSockets.js. Installs what it can, writes down
 // what is there and why the rest is not (node_modules/.sluice-test/report.json, read by test/support/requirements.ts), and in CI fails when
 // anything is missing. Plain JavaScript on Node alone. Costs a few milliseconds when everything is there.
 import { spawnSync } from 'node:child_process';
@@ -32,6 +32,7 @@ const PROGRAMS = {
   mosquitto: { names: ['mosquitto'], debian: 'mosquitto' },
   mosquittoPub: { names: ['mosquitto_pub'], debian: 'mosquitto-clients' },
   mosquittoSub: { names: ['mosquitto_sub'], debian: 'mosquitto-clients' },
+  mosquittoRr: { names: ['mosquitto_rr'], debian: 'mosquitto-clients' },
   chromium: { names: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'], debian: 'chromium' },
 };
 
@@ -46,11 +47,16 @@ function isProgram(path) {
   }
 }
 
-function findProgram(names) {
+function searchedFolders() {
   // Debian keeps daemons in /usr/sbin, which is not on everybody's PATH; where there is no PATH to speak of, nothing outside of it is used either.
   const folders = (process.env.PATH ?? '').split(delimiter);
   if (folders.includes('/usr/bin')) folders.push('/usr/sbin');
-  for (const folder of folders) for (const name of names) if (isProgram(join(folder, name))) return join(folder, name);
+  return folders;
+}
+
+function findProgram(names) {
+  for (const folder of searchedFolders())
+    for (const name of names) if (isProgram(join(folder, name))) return join(folder, name);
   return null;
 }
 
@@ -101,6 +107,21 @@ function programs() {
   return found;
 }
 
+/** A Python that has paho. Debian's packages are for Debian's own Python, which need not be the first on the PATH. */
+function pythonWithPaho() {
+  const pythons = [findProgram(['python3']), '/usr/bin/python3'].filter((path) => path !== null && isProgram(path));
+  const reachable = pythons.filter((path) => path !== '/usr/bin/python3' || searchedFolders().includes('/usr/bin'));
+  return reachable.find((path) => run(path, ['-c', 'import paho.mqtt.client']).ok) ?? null;
+}
+
+function paho() {
+  let path = pythonWithPaho();
+  const why = path === null ? installDebian(['python3', 'python3-paho-mqtt']) : '';
+  path ??= pythonWithPaho();
+  const reason = path === null ? `no python3 has paho-mqtt, and ${why || 'its package did not bring it'}` : '';
+  return { available: path !== null, path: path ?? '', reason };
+}
+
 /** Loads the stand-in in a process of its own: a binary that does not fit may end the process. */
 function loads() {
   const source = `await import(${JSON.stringify(pathToFileURL(UWS_MODULE).href)})`;
@@ -142,9 +163,10 @@ function main() {
   mkdirSync(FOLDER, { recursive: true });
   const now = { node: process.version, ...programs() };
   const before = existsSync(REPORT) ? JSON.parse(readFileSync(REPORT, 'utf8')) : {};
-  // Loading it takes a process; what loaded once with this Node loads again.
+  // Loading one takes a process; what loaded once with this Node, or this Python, loads again.
   const known = before.node === process.version && before.uws?.available === true && existsSync(before.uws.path);
   now.uws = known ? before.uws : uws();
+  now.paho = before.paho?.available === true && isProgram(before.paho.path) ? before.paho : paho();
   writeFileSync(REPORT, `${JSON.stringify(now, null, 2)}\n`);
 
   const missing = Object.entries(now).filter(([, { available }]) => available === false);

@@ -1,6 +1,8 @@
 // The long form of the fuzzers, as a program: `npm run fuzz:mqtt`, `npm run fuzz:stomp`, each with [EXECUTIONS [SEED]]. Exits with 1 when anything but a ProtocolError was thrown,
-// or an input took longer than the limit the fuzzers know.
+// an input took longer than the limit the fuzzers know, or the heap is larger afterwards than before.
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
 import { fuzzMqtt } from './mqtt.ts';
 import { fuzzStomp } from './stomp.ts';
@@ -11,6 +13,19 @@ const seed = Number(seedText);
 
 /** No input may take longer: it would hold up everybody. */
 const SLOW_MS = 50;
+/** More than this would be something that is kept; compiled code and the like stay below. */
+const HEAP_GROWTH_BYTES_MAX = 1024 * 1024;
+/** What a process keeps once and for all is there after so many executions. */
+const WARM_UP = 200_000;
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+function heapBytes(): number {
+  collect();
+  collect();
+  return process.memoryUsage().heapUsed;
+}
 
 interface Counts {
   readonly executions: number;
@@ -19,20 +34,28 @@ interface Counts {
 }
 
 /** Runs one target and prints its line; returns whether it held. */
-function report(target: string, fuzz: () => Counts): boolean {
-  const heapBefore = process.memoryUsage().heapUsed;
-  const result = fuzz();
-  const heapGrowthBytes = process.memoryUsage().heapUsed - heapBefore;
-  process.stdout.write(`${JSON.stringify({ target, seed, ...result, heapGrowthBytes })}\n`);
-  return result.uncaught === 0 && result.slowestMs <= SLOW_MS && result.executions >= executions;
+function report(target: string, fuzz: (executions: number) => Counts): boolean {
+  fuzz(Math.min(executions, WARM_UP));
+  const heapBefore = heapBytes();
+  const began = performance.now();
+  const result = fuzz(executions);
+  const seconds = Math.round((performance.now() - began) / 100) / 10;
+  const heapGrowthBytes = heapBytes() - heapBefore;
+  process.stdout.write(`${JSON.stringify({ target, seed, ...result, seconds, heapGrowthBytes })}\n`);
+  return (
+    result.uncaught === 0 &&
+    result.slowestMs <= SLOW_MS &&
+    result.executions >= executions &&
+    heapGrowthBytes <= HEAP_GROWTH_BYTES_MAX
+  );
 }
 
 const targets: Record<string, () => boolean> = {
   mqtt: () =>
     [ProtocolVersion.V31, ProtocolVersion.V311, ProtocolVersion.V5]
-      .map((version) => report(`mqtt ${version}`, () => fuzzMqtt({ version, executions, seed })))
+      .map((version) => report(`mqtt ${version}`, (count) => fuzzMqtt({ version, executions: count, seed })))
       .every((held) => held),
-  stomp: () => report('stomp', () => fuzzStomp({ executions, seed })),
+  stomp: () => report('stomp', (count) => fuzzStomp({ executions: count, seed })),
 };
 
 const run = targets[protocol];

@@ -1,7 +1,10 @@
 // What only MQTT 5 has, seen by MQTT.js on real sockets, over TCP and over WebSocket.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { formatPasswordHash, hashPassword } from '../../src/auth/password.ts';
+import { formatScramKeys, scramKeys } from '../../src/auth/scram.ts';
 import { type IClientOptions, MqttJs, V5, V311 } from '../support/mqttjs.ts';
 import { RealBroker } from '../support/real-broker.ts';
+import { Scram } from '../support/scram.ts';
 
 let broker: RealBroker;
 beforeEach(async () => {
@@ -13,8 +16,8 @@ describe.each([
   ['TCP', () => broker.mqttUrl],
   ['WebSocket', () => broker.wsUrl('/mqtt')],
 ] as const)('MQTT.js with MQTT 5 over %s', (_carrier, url) => {
-  const connect = async (options: IClientOptions = {}) =>
-    broker.keep(await MqttJs.connect(url(), { ...V5, ...options }));
+  const connect = async (options: IClientOptions = {}, answer?: (challenge: Buffer) => Buffer) =>
+    broker.keep(await MqttJs.connect(url(), { ...V5, ...options }, answer));
 
   it('learns from CONNACK what was agreed', async () => {
     const client = await connect({
@@ -199,5 +202,61 @@ describe.each([
     await Promise.all(Array.from({ length: 50 }, (_, i) => publisher.publish('flow', String(i), { qos: 1 })));
     await done;
     expect(most).toBeLessThanOrEqual(3);
+  });
+
+  it('logs in with SCRAM-SHA-256, and not with another password', async () => {
+    await broker.close();
+    const hash = formatPasswordHash(hashPassword(Buffer.from('unused'), 14));
+    const scram = formatScramKeys(scramKeys('secret', 4096));
+    broker = await RealBroker.start({ auth: { users: [{ name: 'ann', hash, scram }] } });
+    const login = (password: string) => {
+      const side = new Scram('ann', password);
+      const authenticationMethod = 'SCRAM-SHA-256';
+      return connect({ properties: { authenticationMethod, authenticationData: side.first() } }, (challenge) =>
+        side.final(challenge),
+      );
+    };
+    const client = await login('secret');
+    await client.subscribe('a', { qos: 1 });
+    await client.publish('a', 'in', { qos: 1 });
+    expect(await client.nextText()).toBe('a in');
+    await expect(login('other')).rejects.toMatchObject({ code: 0x86 });
+  });
+
+  it('forgets a message whose time is over', async () => {
+    const session = { clientId: 'late', clean: false, properties: { sessionExpiryInterval: 3600 } };
+    const keeper = await connect(session);
+    await keeper.subscribe(['short', 'long'], { qos: 1 });
+    await keeper.disconnect();
+    const publisher = await connect();
+    await publisher.publish('short', 'x', { qos: 1, properties: { messageExpiryInterval: 1 } });
+    await publisher.publish('long', 'y', { qos: 1, properties: { messageExpiryInterval: 100 } });
+    await publisher.publish('gone', 'x', { qos: 1, retain: true, properties: { messageExpiryInterval: 1 } });
+    // What is retained comes first: when it does not, its second is over, and that of the message before it.
+    for (let text = ''; text !== 'gone live'; text = await publisher.nextText()) {
+      publisher.messages.waiting.length = 0;
+      await publisher.client.unsubscribeAsync('gone');
+      await publisher.subscribe('gone', { qos: 1 });
+      await publisher.publish('gone', 'live', { qos: 1 });
+    }
+    const again = await connect(session);
+    expect(await again.nextText()).toBe('long y');
+  });
+
+  it('is never sent a packet over its Maximum Packet Size', async () => {
+    const publisher = await connect();
+    const small = await connect({ properties: { maximumPacketSize: 200 } });
+    await small.subscribe('size', { qos: 1 });
+    await publisher.publish('size', 'x'.repeat(300), { qos: 1 });
+    await publisher.publish('size', 'small', { qos: 1 });
+    expect(await small.nextText()).toBe('size small');
+  });
+
+  it('is told which of its filters are refused, and finds figures under $SYS', async () => {
+    const client = await connect();
+    const granted = client.client.subscribeAsync(['fine', '$share/+/x'], { qos: 1 });
+    await expect(granted).rejects.toMatchObject({ packet: { granted: [1, 0x8f] } });
+    await client.subscribe('$SYS/broker/#', { qos: 0 });
+    expect((await client.messages.next('a figure')).topic).toMatch(/^\$SYS\/broker\//);
   });
 });

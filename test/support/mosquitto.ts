@@ -20,9 +20,10 @@ export interface Printed {
   readonly messageExpiryInterval: string;
   /** name:value, separated by spaces. */
   readonly userProperties: string;
+  readonly subscriptionIdentifier: string;
 }
 
-const FORMAT = '%q\\t%r\\t%x\\t%C\\t%R\\t%D\\t%E\\t%P\\t%t';
+const FORMAT = '%q\\t%r\\t%x\\t%C\\t%R\\t%D\\t%E\\t%P\\t%S\\t%t';
 /** Retained here, and subscribed to by every MosquittoSub besides its own filters: once it has come, the subscriptions are in force. */
 const READY = 'mosquitto-sub/is/ready';
 
@@ -36,6 +37,7 @@ function parse(line: string): Printed {
     correlationData = '',
     expiry = '',
     userProperties = '',
+    subscriptionIdentifier = '',
     topic = '',
   ] = line.split('\t');
   return {
@@ -48,6 +50,7 @@ function parse(line: string): Printed {
     correlationData,
     messageExpiryInterval: expiry,
     userProperties,
+    subscriptionIdentifier,
   };
 }
 
@@ -117,20 +120,40 @@ export async function mosquittoPub(
   args: readonly string[],
   input: Buffer | string = '',
 ): Promise<void> {
+  await runToEnd(broker, 'mosquittoPub', args, input);
+}
+
+/** Runs mosquitto_rr to its end: resolves with the answer it got. */
+export function mosquittoRr(broker: Running, args: readonly string[]): Promise<string> {
+  return runToEnd(broker, 'mosquittoRr', args, '');
+}
+
+async function runToEnd(
+  broker: Running,
+  name: 'mosquittoPub' | 'mosquittoRr',
+  args: readonly string[],
+  input: Buffer | string,
+): Promise<string> {
   const all = ['-h', '127.0.0.1', '-p', String(broker.ports.mqtt), ...args];
-  const child = spawn(requirement('mosquittoPub').path, all, { stdio: ['pipe', 'ignore', 'pipe'] });
+  const child = spawn(requirement(name).path, all, { stdio: ['pipe', 'pipe', 'pipe'] });
   broker.keep({
     close: async () => {
       child.kill('SIGKILL');
     },
   });
   let said = '';
+  let printed = '';
   child.stderr.on('data', (chunk) => {
     said += String(chunk);
   });
-  const exited = once(child, 'exit');
+  child.stdout.on('data', (chunk) => {
+    printed += String(chunk);
+  });
+  // Not 'exit': what it has printed may still be on its way then.
+  const exited = once(child, 'close');
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
-  const [code] = await inTime('mosquitto_pub to end', exited);
-  if (code !== 0) throw new Error(`mosquitto_pub ended with ${code}: ${said}`);
+  const [code] = await inTime(`${requirement(name).path} to end`, exited);
+  if (code !== 0) throw new Error(`${requirement(name).path} ended with ${code}: ${said}`);
+  return printed;
 }

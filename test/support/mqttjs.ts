@@ -20,6 +20,18 @@ export const V31 = { protocolId: 'MQIsdp', protocolVersion: 3 } as const;
 export const V311 = { protocolId: 'MQTT', protocolVersion: 4 } as const;
 export const V5 = { protocolId: 'MQTT', protocolVersion: 5 } as const;
 
+function answering(answer: (challenge: Buffer) => Buffer): MqttClient['handleAuth'] {
+  return ({ properties }, callback) => {
+    const { authenticationMethod = '', authenticationData = Buffer.alloc(0) } = properties ?? {};
+    const authenticationAnswer = answer(authenticationData);
+    callback(undefined, {
+      cmd: 'auth',
+      reasonCode: 0x18,
+      properties: { authenticationMethod, authenticationData: authenticationAnswer },
+    });
+  };
+}
+
 export class MqttJs implements Ending {
   readonly client: MqttClient;
   /** What was published to it. */
@@ -34,8 +46,9 @@ export class MqttJs implements Ending {
   readonly closed = new Inbox<'closed'>();
   readonly errors = new Inbox<Error>((error) => error.message);
 
-  private constructor(url: string, options: IClientOptions) {
+  private constructor(url: string, options: IClientOptions, answer?: (challenge: Buffer) => Buffer) {
     this.client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 10_000, resubscribe: false, ...options });
+    if (answer !== undefined) this.client.handleAuth = answering(answer);
     // The packet's own topic is empty where an alias stood for it.
     this.client.on('message', (topic, _payload, packet) => this.messages.put({ ...packet, topic }));
     this.client.on('connect', (packet) => this.connacks.put(packet));
@@ -45,12 +58,13 @@ export class MqttJs implements Ending {
     this.client.on('error', (error) => this.errors.put(error));
   }
 
-  /** Connects, and gives the answer as well. Rejects with what the broker refused it with. */
+  /** Connects, and gives the broker's answer as well. Rejects with what the broker refused it with. `answer`: to the challenge of an enhanced authentication. */
   static async connect(
     url: string,
     options: IClientOptions = {},
+    answer?: (challenge: Buffer) => Buffer,
   ): Promise<MqttJs & { readonly connack: IConnackPacket }> {
-    const client = new MqttJs(url, options);
+    const client = new MqttJs(url, options, answer);
     try {
       const refused = new Promise<never>((_resolve, reject) => client.client.once('error', reject));
       const connack = await inTime('CONNACK', Promise.race([client.connacks.next('CONNACK'), refused]));

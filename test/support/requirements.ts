@@ -8,13 +8,20 @@ import { describe, expect, it } from 'vitest';
 export interface Requirement {
   readonly name: string;
   readonly available: boolean;
-  /** The program, or for `uws` the module. '' where it is missing. */
+  /** The program, for `paho` the Python that has it, for `uws` the module. '' where it is missing. */
   readonly path: string;
   /** Why it is missing. */
   readonly reason: string;
 }
 
-export type RequirementName = 'mosquitto' | 'mosquittoPub' | 'mosquittoSub' | 'chromium' | 'uws';
+export type RequirementName =
+  | 'mosquitto'
+  | 'mosquittoPub'
+  | 'mosquittoSub'
+  | 'mosquittoRr'
+  | 'paho'
+  | 'chromium'
+  | 'uws';
 
 const REPORT = join(import.meta.dirname, '../../node_modules/.sluice-test/report.json');
 
