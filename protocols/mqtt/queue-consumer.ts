@@ -91,13 +91,11 @@ abstract class MqttConsumer implements Consumer {
       nowMs: connection.nowMs,
     });
     if (qos === 2 && recovered === 0 && client.logged) {
-      const sequence = queue.sequenceOf(tag);
-      if (sequence !== 0) {
-        // Sent when the identifier is on the disk with what it stands for: after a crash the message would get another one, and arrive twice.
-        const position = connection.adapter.stored.putSent(client.session, packetId, queue, sequence);
-        acknowledgements.sendWhenDurable(connection, new PendingPublish(packetId, frame), position);
-        return;
-      }
+      // Sent when the identifier is on the disk with what it stands for: after a crash the message would get another one, and arrive twice. Also for a message that ends with
+      // the process: the client remembers the identifier, and would take the next message under it for this one.
+      const position = connection.adapter.stored.putSent(client.session, packetId, queue, queue.sequenceOf(tag));
+      acknowledgements.sendWhenDurable(connection, new PendingPublish(packetId, frame), position);
+      return;
     }
     sendFitting(connection, frame, packetId);
   }

@@ -2,7 +2,7 @@
 // to, so that after a crash both are there or neither. Identifiers of QoS 1 are not kept: after a restart its messages are delivered again under new ones.
 //
 //   mqtt.received   vhost \0 client id \0 identifier   taken from the client, PUBREL has not come              (empty)
-//   mqtt.sent       vhost \0 client id \0 identifier   PUBLISH sent, PUBREC has not come                       f64 sequence │ name of the queue in the log
+//   mqtt.sent       vhost \0 client id \0 identifier   PUBLISH sent, PUBREC has not come                       f64 sequence │ name of the queue in the log; empty for a message that is not in the log
 //   mqtt.released   vhost \0 client id \0 identifier   PUBREC came, PUBCOMP has not                            (empty)
 //   mqtt.will       vhost \0 client id                 the will of the connection, or one that waits            f64 due │ f64 delay │ PUBLISH of MQTT 5
 import type { Broker } from '../../src/core/broker.ts';
@@ -55,7 +55,9 @@ export class StoredSessions {
     return this.remove(RECEIVED, session, id);
   }
 
+  /** sequence: 0 for a message that is not in the log. */
   putSent(session: Session, id: number, queue: Queue, sequence: number): number {
+    if (sequence === 0) return this.put(SENT, session, id, NOTHING);
     const name = Buffer.from(queue.log!.name);
     const value = Buffer.allocUnsafe(8 + name.length);
     value.writeDoubleBE(sequence, 0);
@@ -128,6 +130,13 @@ export class StoredSessions {
       const found = this.find(key);
       if (found === null) {
         state.remove(SENT, key);
+        continue;
+      }
+      if (value.length === 0) {
+        // Its message has ended with the process. Only the client knows whether it has it: PUBREL lets it forget the identifier either way.
+        found.client.window.place(found.id, null, 0, InflightState.AwaitPubcomp);
+        state.remove(SENT, key);
+        state.put(RELEASED, key, NOTHING);
         continue;
       }
       const bytes = Buffer.from(value);

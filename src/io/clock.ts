@@ -30,7 +30,8 @@ const ABSENT_AFTER_MS = 1000;
  * has not been read yet.
  */
 export function absentMs(lastTickMs: number, nowMs: number): number {
-  return Math.max(0, nowMs - lastTickMs - ABSENT_AFTER_MS);
+  const gap = nowMs - lastTickMs;
+  return gap > ABSENT_AFTER_MS ? gap : 0;
 }
 
 class NodeTimer implements Timer {

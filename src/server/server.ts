@@ -59,8 +59,8 @@ export class Server {
     broker.recover(codecs);
     for (const adapter of adapters) adapter.recover();
     if (report.messages + report.stateEntries > 0) logger.info({ ...report }, 'recovered');
-    // The recovery may have taken long: nobody who comes now is measured by the time before it.
-    this.tick();
+    // The recovery may have taken long.
+    broker.setTime(clock.realtime());
     this.startTicking();
   }
 

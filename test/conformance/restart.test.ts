@@ -124,6 +124,34 @@ describe('over a crash', () => {
     expect(await last.exchange(connect({ clientId: 's', ...KEEP }))).toHaveLength(1);
   });
 
+  test('an identifier of QoS 2 whose message ended with the process means no other message before the client has let it go [MQTT-2.2.1-4]', async () => {
+    const durable = await DurableWorld.start();
+    const subscriber = await DurableClient.connected(durable, 's');
+    await subscriber.subscribe('$queue/q', 2);
+    const publisher = await DurableClient.connected(durable, 'p');
+    await publisher.exchange(message('$queue/q', 'transient', 0, 0));
+    expect(await subscriber.exchange()).toMatchObject([{ type: PacketType.PUBLISH, packetId: 1, qos: 2 }]);
+    await durable.crash();
+    const next = await DurableClient.connected(durable, 'p');
+    await next.exchange(message('$queue/q', 'kept', 2, 1), pubrel(1));
+    const again = new DurableClient(durable);
+    const packets = await again.exchange(connect({ clientId: 's', ...KEEP }));
+    expect(packets).toMatchObject([
+      { type: PacketType.CONNACK, sessionPresent: true },
+      { type: PacketType.PUBREL, packetId: 1 },
+      { type: PacketType.PUBLISH, packetId: 2, qos: 2 },
+    ]);
+    expect(texts(packets)).toEqual(['kept']);
+    expect(await again.exchange(pubcomp(1), pubrec(2))).toMatchObject([{ type: PacketType.PUBREL, packetId: 2 }]);
+    // Over another crash it stays free.
+    await again.exchange(pubcomp(2));
+    // Nobody waits for what PUBCOMP ends: it is written with the next thing that is.
+    await next.exchange(message('a', 'x', 1, 2));
+    await durable.crash();
+    const last = new DurableClient(durable);
+    expect(await last.exchange(connect({ clientId: 's', ...KEEP }))).toHaveLength(1);
+  });
+
   test('QoS 2 is not sent to a client before its identifier is on the disk', async () => {
     const durable = await DurableWorld.start();
     const subscriber = await DurableClient.connected(durable, 's');

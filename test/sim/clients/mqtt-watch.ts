@@ -51,6 +51,8 @@ export class MqttWatch {
         return;
       case PacketType.PUBREL: {
         const outstanding = conn.session?.outstanding.get(packet.packetId);
+        // Of a message that ended with the process only the client knows: it is asked to forget the identifier.
+        if (outstanding?.endedWithProcess === true) outstanding.released = true;
         if (outstanding !== undefined && !outstanding.released)
           oracle.fail('answer', `${conn.name}: PUBREL ${packet.packetId} before PUBREC`);
         return;

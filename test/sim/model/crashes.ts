@@ -69,6 +69,8 @@ export class Crashes {
         if (sent === null) continue;
         if (queue === null) this.mayComeAgain(session, sent);
         else queue.returned(sent, this.oracle.step, -1);
+      } else if (sent === null || sent.qos === 0 || outstanding.retain) {
+        outstanding.endedWithProcess = true;
       } else if (outstanding.released && !this.isDurable(outstanding.releasedStep)) {
         outstanding.unsure = true;
       }

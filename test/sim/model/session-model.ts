@@ -77,6 +77,8 @@ export interface Outstanding {
   releasedStep: number;
   /** That may have been forgotten in a crash. */
   unsure?: boolean;
+  /** Its message was in no log, and has ended with the process. */
+  endedWithProcess?: boolean;
 }
 
 /** A SUBSCRIBE that asked for retained messages. */
