@@ -391,7 +391,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
 
   private recoverSubscriptions(vhost: Vhost, session: Session): void {
     for (const subscription of [...session.subscriptions.values()]) {
-      const { filter, options } = subscription;
+      const { filter, options, selector } = subscription;
       if (filter.startsWith(EXCLUSIVE_PREFIX)) this.held.hold(session, filter);
       if (!filter.startsWith(SHARE_PREFIX)) continue;
       let { queue } = subscription;
@@ -400,7 +400,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
         const address = filterToAddress(filter);
         if (address.kind !== 'binding' || address.share === null) continue;
         queue = shareQueue(vhost, address.share, address.exchange, address.pattern);
-        vhost.subscribeQueue(session, filter, queue, options);
+        vhost.subscribeQueue(session, filter, queue, options, selector);
       }
       this.held.join(queue);
     }

@@ -5,6 +5,7 @@ import type { DeliveryOptions } from '../../src/core/delivery.ts';
 import { deliveryOptions } from '../../src/core/delivery.ts';
 import type { Guarantee } from '../../src/core/guarantee.ts';
 import type { RetainedEntry, RetainedWalk } from '../../src/core/retained.ts';
+import type { Selector } from '../../src/core/selector/selector.ts';
 import type { Connection } from './connection.ts';
 import { dressedFrame } from './publish-form.ts';
 
@@ -18,6 +19,7 @@ const QUEUED_MAX = 1024;
 interface Item {
   readonly walk: RetainedWalk;
   readonly options: DeliveryOptions;
+  readonly selector: Selector | null;
 }
 
 export class RetainedReplay {
@@ -32,9 +34,9 @@ export class RetainedReplay {
   }
 
   /** A subscription that asks for retained messages; they go with RETAIN set [MQTT-3.3.1-8], [3.1.1 MQTT-3.3.1-12]. */
-  add(walk: RetainedWalk, guarantee: Guarantee, subscriptionIdentifier: number): void {
+  add(walk: RetainedWalk, guarantee: Guarantee, subscriptionIdentifier: number, selector: Selector | null): void {
     const identifiers = subscriptionIdentifier === 0 ? null : [subscriptionIdentifier];
-    this.items.push({ walk, options: deliveryOptions(guarantee, true, identifiers) });
+    this.items.push({ walk, options: deliveryOptions(guarantee, true, identifiers), selector });
     this.schedule();
   }
 
@@ -58,7 +60,9 @@ export class RetainedReplay {
       const item = this.items[0]!;
       this.slice.length = 0;
       const done = item.walk.next(SLICE, this.slice, connection.nowMs);
-      for (const entry of this.slice) this.deliver(entry, item.options);
+      for (const entry of this.slice) {
+        if (item.selector === null || item.selector.matches(entry.run.message(0))) this.deliver(entry, item.options);
+      }
       if (done) this.items.shift();
       if (this.items.length > 0) {
         this.schedule();

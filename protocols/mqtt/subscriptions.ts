@@ -2,10 +2,12 @@
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { Action } from '../../src/core/authorizer.ts';
 import { Outcome } from '../../src/core/consumer.ts';
+import { NO_WISH } from '../../src/core/consumers.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { queueSpec } from '../../src/core/queue-spec.ts';
 import { addressResource, queueResource } from '../../src/core/resource.ts';
+import { SELECTOR_ARGUMENT, type Selector } from '../../src/core/selector/selector.ts';
 import type { Session, Subscription as SessionSubscription } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import * as acknowledgements from './acknowledgements.ts';
@@ -81,7 +83,10 @@ function subscribe(
     if (problem !== null) return refuse(ReasonCode.NOT_AUTHORIZED, problem);
     // [MQTT-3.8.4-8], [3.1.1 MQTT-3.8.4-6]: granted may be less than asked for.
     const qos = asked.qos > options.maximumQos ? options.maximumQos : asked.qos;
-    subscribeTo(connection, address, { ...asked, qos }, identifier, argumentsOf(userProperties), replays);
+    const args = argumentsOf(userProperties);
+    const selector = selectorOf(connection, args);
+    if (typeof selector === 'string') return refuse(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, selector);
+    subscribeTo(connection, address, { ...asked, qos }, identifier, args, selector, replays);
     // [MQTT-3.8.4-7] [MQTT-3.2.2-10]
     return qos;
   } catch (error) {
@@ -91,6 +96,18 @@ function subscribe(
         ? ReasonCode.TOPIC_FILTER_INVALID
         : acknowledgements.reasonOfBrokerError(error);
     return refuse(code, error.message);
+  }
+}
+
+/** Its user property x-selector; a text says why it is none. It is no argument of the queue. */
+function selectorOf({ adapter }: Connection, args: Map<string, string>): Selector | string | null {
+  const text = args.get(SELECTOR_ARGUMENT);
+  args.delete(SELECTOR_ARGUMENT);
+  try {
+    return adapter.broker.selectors.get(text);
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error;
+    return error.message;
   }
 }
 
@@ -129,6 +146,7 @@ function subscribeTo(
   asked: Subscription,
   identifier: number,
   args: Map<string, string>,
+  selector: Selector | null,
   replays: (() => void)[],
 ): void {
   const { vhost } = connection;
@@ -144,7 +162,7 @@ function subscribeTo(
   if (address.kind === 'queue') {
     const queue = namedQueue(connection, address, args);
     if (existing !== undefined) stopConsuming(connection.client!, existing);
-    vhost.subscribeQueue(session, asked.filter, queue, options);
+    vhost.subscribeQueue(session, asked.filter, queue, options, selector);
     consumeQueue(connection, session.subscriptions.get(asked.filter)!);
     return;
   }
@@ -152,7 +170,7 @@ function subscribeTo(
     const queue = shareQueue(vhost, address.share, address.exchange, address.pattern);
     if (existing === undefined) held.join(queue);
     else stopConsuming(connection.client!, existing);
-    vhost.subscribeQueue(session, asked.filter, queue, options);
+    vhost.subscribeQueue(session, asked.filter, queue, options, selector);
     consumeQueue(connection, session.subscriptions.get(asked.filter)!);
     // No retained messages for shared subscriptions (MQTT 5.0 section 4.8.2).
     return;
@@ -161,14 +179,14 @@ function subscribeTo(
     throw new BrokerError('quota-exceeded', `${asked.filter} is taken by another session`);
   }
   // [MQTT-3.8.4-3] [MQTT-3.8.4-4], [3.1.1 MQTT-3.8.4-3]
-  vhost.subscribe(session, asked.filter, address.exchange, address.pattern, options);
+  vhost.subscribe(session, asked.filter, address.exchange, address.pattern, options, selector);
   attachOwnQueue(connection);
   // [MQTT-3.3.1-9], [3.1.1 MQTT-3.3.1-8], [3.1.1 MQTT-3.3.1-6] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
   if (asked.retainHandling === 2 || (asked.retainHandling === 1 && existing !== undefined)) return;
   if (address.exchange !== TOPIC_EXCHANGE || vhost.retained.count === 0) return;
   replays.push(() => {
     connection.replay ??= new RetainedReplay(connection);
-    connection.replay.add(vhost.retained.walk(address.pattern), asked.qos, identifier);
+    connection.replay.add(vhost.retained.walk(address.pattern), asked.qos, identifier, selector);
   });
 }
 
@@ -209,12 +227,12 @@ export function shareQueue(vhost: Vhost, group: string, exchange: string, patter
 
 /** Attaches the connection to the queue of a subscription that has one. */
 export function consumeQueue(connection: Connection, subscription: SessionSubscription): void {
-  const { queue, options, filter } = subscription;
+  const { queue, options, filter, selector } = subscription;
   if (queue === null || queue.deleted) return;
   const Consumer = filter.startsWith('$share/') ? SharedConsumer : WorkConsumer;
   const consumer = new Consumer(connection.client!, options.guarantee, options.subscriptionIdentifier);
   connection.client!.consumers.set(filter, consumer);
-  queue.attach(consumer, false);
+  queue.attach(consumer, false, selector === null ? NO_WISH : { ...NO_WISH, selector });
 }
 
 /**

@@ -70,6 +70,10 @@ const SESSION_ERRORS = {
     'Within a connection every subscription has an id of its own.',
   ),
   'subscription-unknown': text('No subscription found', 'Subscriptions are known by the id given in SUBSCRIBE.'),
+  'selector-invalid': text(
+    'Invalid selector',
+    "A selector compares headers as SQL-92 does, as in: price > 10 AND region IN ('north', 'south').",
+  ),
   'ack-unknown': text('Invalid header', 'A message is settled once, by the connection that received it.'),
   'transaction-exists': text('Bad transaction', 'Within a connection every open transaction has an id of its own.'),
   'transaction-unknown': text('Bad transaction', 'A transaction is open from BEGIN to COMMIT or ABORT.'),

@@ -83,6 +83,8 @@ export const Header = {
   'x-retry-after': 71,
   'x-confirm': 72,
   'x-delivery-count': 73,
+  // The word of other protocols for `selector`.
+  'x-selector': 74,
 } as const;
 
 export type HeaderName = keyof typeof Header;

@@ -78,13 +78,14 @@ export class RetainedReplay {
     });
   }
 
-  private deliver({ path, run }: RetainedEntry, { queue, deliveryClass }: Subscription): void {
+  private deliver({ path, run }: RetainedEntry, { queue, deliveryClass, selector }: Subscription): void {
     const { connection } = this;
     const { adapter, principal, vhost, clientId } = connection;
     if (principal!.policy !== null) {
       const resource = { vhost: vhost.name, kind: 'topic', name: path, key: path } as const;
       if (!adapter.broker.authorizer.allows(principal!, clientId, Action.Subscribe, resource)) return;
     }
+    if (selector !== null && !selector.matches(run.message(0))) return;
     if (queue !== null) {
       queue.deliver(run, RETAINED, 0, false);
       return;

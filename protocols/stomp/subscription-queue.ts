@@ -8,6 +8,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { queueSpec } from '../../src/core/queue-spec.ts';
 import { queueResource } from '../../src/core/resource.ts';
+import { SELECTOR_ARGUMENT } from '../../src/core/selector/selector.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import { randomName } from '../../src/io/random.ts';
 import type { Connection } from './connection.ts';
@@ -65,8 +66,26 @@ export function boundQueue(
     throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(exchange)} in vhost ${vhost.name}`);
   }
   const found = findOrDeclare(connection, exchange, pattern, wish);
+  if (found.existed && wish.durable === true)
+    dropOtherSelections(connection, found.queue, exchange, pattern, bindingArgs);
   vhost.bind(exchange, found.queue, pattern, bindingArgs);
   return found;
+}
+
+/** A durable subscription that comes back with another selector is another one, as in JMS: what the old one kept for it goes. */
+function dropOtherSelections(
+  { vhost }: Connection,
+  queue: Queue,
+  exchange: string,
+  pattern: string,
+  args: ReadonlyMap<string, string>,
+): void {
+  for (const binding of [...queue.bindings]) {
+    if (binding.source !== exchange || binding.key !== pattern) continue;
+    if (binding.args.get(SELECTOR_ARGUMENT) === args.get(SELECTOR_ARGUMENT)) continue;
+    vhost.unbind(binding);
+    queue.purge();
+  }
 }
 
 function findOrDeclare(connection: Connection, exchange: string, pattern: string, wish: QueueWish): FoundQueue {

@@ -2,9 +2,11 @@
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { Action } from '../../src/core/authorizer.ts';
 import { type Binding, NO_ARGUMENTS, type SubscriptionOptions } from '../../src/core/binding.ts';
+import { type ConsumerWish, NO_WISH } from '../../src/core/consumers.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { addressResource, queueResource } from '../../src/core/resource.ts';
+import { SELECTOR_ARGUMENT, type Selector } from '../../src/core/selector/selector.ts';
 import { type SubscribeAddress, subscriptionToAddress, type TempAddress } from './addresses.ts';
 import type { Connection } from './connection.ts';
 import type { FrameScanner } from './decoder.ts';
@@ -57,6 +59,8 @@ export class Subscription {
   // One of the two.
   binding: Binding | null = null;
   deliveryClass: StompClass | null = null;
+  /** Retained messages are judged by it before they go out. */
+  selector: Selector | null = null;
 
   queue: Queue | null = null;
   consumer: StompConsumer | null = null;
@@ -94,23 +98,24 @@ interface Subscribe {
   readonly prefetch: number;
   /** 0: retained messages come; 1: only to a subscription that is new; 2: never. As in MQTT 5. */
   readonly retainHandling: number;
+  readonly selector: Selector | null;
 }
 
 export function onSubscribe(connection: Connection, { headers }: FrameScanner): void {
   const asked = readSubscribe(connection, headers);
-  const { address, wish, prefetch } = asked;
+  const { address, wish } = asked;
   checkSubscribe(connection, asked);
   const subscription = new Subscription(asked.id, asked.key, connection.nextPlace++, asked.ackMode);
   if (isTemporary(address)) subscribeTemporary(connection, subscription, address, asked);
   else if (address.kind === 'binding') subscribePattern(connection, subscription, address, asked, headers);
   else {
     const queue = namedQueue(connection, address.queue, address.declare, wish);
-    attachQueue(connection, subscription, queue, prefetch, wish.exclusive, false);
+    attachQueue(connection, subscription, queue, consumerWish(asked), asked, false);
   }
   answer(connection, connection.adapter.broker.positionOfAll());
 }
 
-const NOT_OFFERED: readonly HeaderName[] = ['selector', 'browser'];
+const NOT_OFFERED: readonly HeaderName[] = ['browser'];
 
 function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe {
   const destination = headers.string(Header.destination);
@@ -144,7 +149,18 @@ function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe 
     },
     prefetch: headers.int(Header['prefetch-count'], connection.adapter.options.prefetchDefault),
     retainHandling: headers.int(Header['x-retain-handling'], 0),
+    selector: selectorOf(connection, headers),
   };
+}
+
+function selectorOf(connection: Connection, headers: HeaderIndex): Selector | null {
+  const text = headers.string(Header.selector) ?? headers.string(Header['x-selector']);
+  try {
+    return connection.adapter.broker.selectors.get(text);
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error;
+    throw stompError('selector-invalid', error.message);
+  }
 }
 
 function flag(headers: HeaderIndex, number: number): boolean | null {
@@ -205,11 +221,15 @@ function subscribePattern(
   connection: Connection,
   subscription: Subscription,
   { exchange, pattern, slashes }: SubscribeAddress & { readonly kind: 'binding' },
-  { ackMode, wish, prefetch, retainHandling }: Subscribe,
+  asked: Subscribe,
   headers: HeaderIndex,
 ): void {
+  const { ackMode, wish, retainHandling, selector } = asked;
   const isHeaders = connection.vhost.exchanges.get(exchange)?.spec.type === 'headers';
-  const args = isHeaders ? bindingArguments(headers) : NO_ARGUMENTS;
+  // Where the queue is this subscription's own, nothing gets into it that is not selected; where others share it, each takes what it selects.
+  const filtered = wish.name === null && wish.group === null;
+  const args = argumentsOf(isHeaders ? bindingArguments(headers) : NO_ARGUMENTS, filtered ? selector : null);
+  subscription.selector = selector;
   let isNew = true;
   if (isDirect(ackMode, wish)) attachDirect(connection, subscription, exchange, pattern, args, slashes, false);
   else {
@@ -217,7 +237,7 @@ function subscribePattern(
     isNew = !existed;
     subscription.shared = wish.group !== null;
     subscription.durable = wish.durable === true;
-    attachQueue(connection, subscription, queue, prefetch, wish.exclusive, slashes);
+    attachQueue(connection, subscription, queue, filtered ? NO_WISH : consumerWish(asked), asked, slashes);
   }
   const wantsRetained = retainHandling === 0 || (retainHandling === 1 && isNew);
   if (exchange !== TOPIC_EXCHANGE || wish.group !== null || !wantsRetained) return;
@@ -231,20 +251,30 @@ function subscribeTemporary(
   connection: Connection,
   subscription: Subscription,
   address: TempAddress,
-  { ackMode, wish, prefetch }: Subscribe,
+  asked: Subscribe,
 ): void {
   const { temporary } = connection;
+  const { ackMode, wish, selector } = asked;
   if (address.kind === 'temp-queue') {
-    attachQueue(connection, subscription, temporary.queue(address.name), prefetch, wish.exclusive, false);
+    attachQueue(connection, subscription, temporary.queue(address.name), consumerWish(asked), asked, false);
     return;
   }
+  const args = argumentsOf(NO_ARGUMENTS, selector);
   const pattern = temporary.topicPath(address.name);
-  if (isDirect(ackMode, wish))
-    attachDirect(connection, subscription, TOPIC_EXCHANGE, pattern, NO_ARGUMENTS, false, true);
+  if (isDirect(ackMode, wish)) attachDirect(connection, subscription, TOPIC_EXCHANGE, pattern, args, false, true);
   else {
-    const { queue } = boundQueue(connection, TOPIC_EXCHANGE, pattern, NO_ARGUMENTS, wish);
-    attachQueue(connection, subscription, queue, prefetch, wish.exclusive, false);
+    const { queue } = boundQueue(connection, TOPIC_EXCHANGE, pattern, args, wish);
+    attachQueue(connection, subscription, queue, NO_WISH, asked, false);
   }
+}
+
+/** Arguments of a binding, with the selector among them. */
+function argumentsOf(args: ReadonlyMap<string, string>, selector: Selector | null): ReadonlyMap<string, string> {
+  return selector === null ? args : new Map(args).set(SELECTOR_ARGUMENT, selector.text);
+}
+
+function consumerWish({ selector }: Subscribe): ConsumerWish {
+  return selector === null ? NO_WISH : { ...NO_WISH, selector };
 }
 
 /** Nothing is to be kept for it: at most once, past all queues. */
@@ -286,8 +316,8 @@ function attachQueue(
   connection: Connection,
   subscription: Subscription,
   queue: Queue,
-  prefetch: number,
-  exclusive: boolean,
+  wants: ConsumerWish,
+  { prefetch, wish: { exclusive } }: { readonly prefetch: number; readonly wish: { readonly exclusive: boolean } },
   slashes: boolean,
 ): void {
   if (!queue.mayAttach(exclusive)) {
@@ -310,7 +340,7 @@ function attachQueue(
   subscription.consumer = consumer;
   connection.add(subscription);
   consumer.refreshCredit();
-  queue.attach(consumer, exclusive);
+  queue.attach(consumer, exclusive, wants);
 }
 
 // The subscription to a temporary queue that begins with the first message which names it in reply-to; its id is the destination.
@@ -324,7 +354,7 @@ export function subscribeToReplies(connection: Connection, name: string): void {
   const queue = connection.temporary.queue(name);
   if (queue.consumerCount > 0 || connection.subscriptions.has(key)) return;
   const subscription = new Subscription(`/temp-queue/${name}`, key, connection.nextPlace++, AckMode.Auto);
-  attachQueue(connection, subscription, queue, 0, false, false);
+  attachQueue(connection, subscription, queue, NO_WISH, { prefetch: 0, wish: { exclusive: false } }, false);
 }
 
 function endAutomatic(connection: Connection, name: string): void {

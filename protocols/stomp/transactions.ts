@@ -151,7 +151,7 @@ export class Transactions {
       connection.refreshRoute(route);
       if (!route.allowed) throw new BrokerError(route.refusalCode, route.refusal!);
       // A route that depends on headers has no plan before its message is routed.
-      const plan = route.set?.plan(run.guarantee, null);
+      const plan = route.set?.plan(run, null);
       if (plan === undefined) continue;
       if (plan.targets !== null && broker.full) throw new BrokerError('quota-exceeded', 'the disk is full');
       for (const queue of plan.queues) {

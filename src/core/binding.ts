@@ -1,6 +1,7 @@
 // A binding: immutable, a value. It says that messages of an exchange whose routing key (or headers) match go on to a destination.
 import type { Destination } from './delivery.ts';
 import type { Guarantee } from './guarantee.ts';
+import type { Selector } from './selector/selector.ts';
 
 export interface SubscriptionOptions {
   readonly guarantee: Guarantee;
@@ -28,6 +29,8 @@ export interface Binding {
   readonly args: ReadonlyMap<string, string>;
   /** How a session's subscription wants its messages; null for bindings of queues and exchanges. */
   readonly subscription: SubscriptionOptions | null;
+  /** Of its argument x-selector: only messages that this selects take this way. Null for all. */
+  readonly selector: Selector | null;
 }
 
 export const NO_ARGUMENTS: ReadonlyMap<string, string> = new Map();

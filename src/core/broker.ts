@@ -13,6 +13,7 @@ import type { Publisher } from './publisher.ts';
 import type { Queue } from './queue.ts';
 import type { Codec } from './run.ts';
 import { decodeRun } from './run-record.ts';
+import { SelectorTable } from './selector/selector.ts';
 import type { Session } from './session.ts';
 import { Vhost } from './vhost.ts';
 
@@ -40,6 +41,7 @@ interface Held {
 
 export class Broker implements StorageListener {
   readonly counters = new Counters();
+  readonly selectors = new SelectorTable();
   readonly limits: BrokerLimits;
   readonly authorizer: Authorizer;
   readonly log: CommitLog;

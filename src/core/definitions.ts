@@ -39,6 +39,8 @@ export interface StoredSubscription {
   readonly exchange: string | null;
   readonly pattern: string;
   readonly queue: string;
+  /** Absent where there is none. */
+  readonly selector?: string;
 }
 
 export function encodeExchange(spec: ExchangeSpec): Uint8Array {
@@ -93,13 +95,14 @@ function storedBinding(binding: Binding): StoredBinding {
 
 export function encodeSession(session: Session): Uint8Array {
   const subscriptions: StoredSubscription[] = [];
-  for (const { filter, options, binding, queue } of session.subscriptions.values()) {
+  for (const { filter, options, binding, queue, selector } of session.subscriptions.values()) {
     subscriptions.push({
       filter,
       options,
       exchange: binding?.source ?? null,
       pattern: binding?.key ?? '',
       queue: queue?.name ?? '',
+      ...(selector !== null && { selector: selector.text }),
     });
   }
   const stored: StoredSession = {

@@ -113,6 +113,14 @@ export class DeliveryPlan {
     this.groups.push(group);
   }
 
+  /** Everything of another plan, whose groups it shares from now on: nothing may be added to either one by one. */
+  addAll(other: DeliveryPlan): void {
+    for (const group of other.groups) this.groups.push(group);
+    for (let i = 0; i < other.queues.length; i++) this.addQueue(other.queues[i]!, other.options[i]!);
+    this.directCount += other.directCount;
+    this.offlineCount += other.offlineCount;
+  }
+
   addQueue(queue: Queue, options: DeliveryOptions): void {
     this.queues.push(queue);
     this.options.push(options);

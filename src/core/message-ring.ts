@@ -107,13 +107,14 @@ export class MessageRing {
     const first = tag & mask;
     const run = runs[first];
     const options = this.options[first];
+    if (this.attempts[first] !== 0) return 1;
     const index = indexes[first]!;
     const end = Math.min(this.tail, tag + limit, tag + run!.count - index);
     let next = tag + 1;
     while (next < end) {
       const at = next & mask;
       if (states[at] !== EntryState.Ready || runs[at] !== run || this.options[at] !== options) break;
-      if (indexes[at] !== index + (next - tag)) break;
+      if (indexes[at] !== index + (next - tag) || this.attempts[at] !== 0) break;
       next++;
     }
     return next - tag;
@@ -137,14 +138,35 @@ export class MessageRing {
       return;
     }
     assert(tag === this.cursor, 'Messages leave a ring in order.');
-    const { mask, states, owners, attempts } = this;
-    for (let i = 0; i < count; i++) {
-      const at = (tag + i) & mask;
-      states[at] = EntryState.Unsettled;
-      owners[at] = owner;
-      attempts[at] = 1;
-    }
+    for (let i = 0; i < count; i++) this.takeAt((tag + i) & this.mask, owner);
     this.cursor = tag + count;
+  }
+
+  /** As take(), for one that is not next: somebody selects it, and what is before it stays. */
+  pick(tag: number, owner: number): void {
+    if (tag === this.cursor || tag === this.returned[0]) {
+      this.take(tag, 1, owner);
+      return;
+    }
+    this.readyCount--;
+    this.readyBytes -= frameBytes(this.runOf(tag), this.indexOf(tag), 1);
+    this.unsettledCount++;
+    if (tag < this.cursor) this.returnedStale++;
+    const straggler = tag < this.head ? this.stragglers!.get(tag)! : null;
+    if (straggler === null) this.takeAt(tag & this.mask, owner);
+    else {
+      straggler.state = EntryState.Unsettled;
+      straggler.owner = owner;
+      if (straggler.attempts < 255) straggler.attempts++;
+    }
+  }
+
+  /** The first place from `from` on at which an entry may stand. */
+  firstFrom(from: number): number {
+    if (from >= this.head) return from;
+    let first = this.head;
+    if (this.stragglers !== null) for (const tag of this.stragglers.keys()) if (tag >= from && tag < first) first = tag;
+    return first;
   }
 
   /** Forgets an entry, whatever its state. Returns false when it is not there (any more). */
@@ -177,7 +199,8 @@ export class MessageRing {
     this.unsettledCount--;
     this.readyCount++;
     this.readyBytes += frameBytes(this.runOf(tag), this.indexOf(tag), 1);
-    this.pushReturned(tag);
+    // Where the cursor has not been, it will come.
+    if (tag < this.cursor) this.pushReturned(tag);
     return true;
   }
 
@@ -298,7 +321,7 @@ export class MessageRing {
       const state = this.states[at] as EntryState;
       if (state === EntryState.Gone) continue;
       if (state === EntryState.Held) break;
-      if (tag >= this.cursor) this.pushReturned(tag);
+      if (tag >= this.cursor && state === EntryState.Ready) this.pushReturned(tag);
       this.stragglers.set(tag, {
         run: this.runs[at]!,
         index: this.indexes[at]!,

@@ -10,7 +10,7 @@ import type { Address } from './address.ts';
 import { Backlog, type BacklogOwner } from './backlog.ts';
 import type { Binding } from './binding.ts';
 import { type Consumer, Outcome } from './consumer.ts';
-import type { Counters } from './counters.ts';
+import { type Attached, Consumers, type ConsumerWish, NO_WISH } from './consumers.ts';
 import {
   AS_PUBLISHED,
   type DeliveryOptions,
@@ -21,52 +21,16 @@ import {
 import { ExpiryIndex } from './expiry.ts';
 import type { Guarantee } from './guarantee.ts';
 import { EntryState, MessageRing } from './message-ring.ts';
+import { QUEUE_WINDOW, type QueueOwner, type QueueWindow } from './queue-owner.ts';
 import { Overflow, type QueueSpec } from './queue-spec.ts';
 import type { Run } from './run.ts';
 
-/** What a queue with a log keeps of its ready messages in memory; beyond it they wait in the log. */
-export interface QueueWindow {
-  readonly countMax: number;
-  readonly bytesMax: number;
-  /** Read back in one go, when there are no more than so many left. */
-  readonly batchCount: number;
-  readonly batchBytes: number;
-}
-
-/** Enough to keep a fast consumer busy while a batch is on its way from the disk. */
-export const QUEUE_WINDOW: QueueWindow = {
-  countMax: 16_384,
-  bytesMax: 4 * 1024 * 1024,
-  batchCount: 4096,
-  batchBytes: 1024 * 1024,
-};
 /** Batches that one expire() reads to look for expired messages where nobody consumes: about a millisecond each. */
 const EXPIRE_BATCHES = 4;
 /** Entries of messages that are gone, which the expiry index may hold besides as many as there are live ones. */
 const EXPIRY_SLACK = 1024;
 /** Owner of a delivery that its consumer has left behind; owners of consumers count from 1. */
 const NOBODY = 0;
-
-/** What a queue asks of whoever keeps it. */
-export interface QueueOwner {
-  readonly counters: Counters;
-  /** Coarse epoch milliseconds of this turn. */
-  readonly nowMs: number;
-  /** An auto-delete queue lost its last consumer. */
-  onQueueUnused(queue: Queue): void;
-  /** A consumer came or went: x-expires counts from here. */
-  onQueueUseChanged(queue: Queue): void;
-  /** backlog.endUnit() is to be called before the unit of the log ends. */
-  onSettling(backlog: Backlog): void;
-  /** The first expiring message came: visit this queue in expire() from now on. */
-  onQueueExpires(queue: Queue): void;
-}
-
-interface Attached {
-  readonly consumer: Consumer;
-  readonly owner: number;
-  readonly exclusive: boolean;
-}
 
 export class Queue implements Destination, BacklogOwner {
   readonly id = nextDestinationId();
@@ -87,9 +51,7 @@ export class Queue implements Destination, BacklogOwner {
   private readonly owner: QueueOwner;
   private readonly rings: MessageRing[] = [];
   private readonly levels: number;
-  private readonly consumers: Attached[] = [];
-  private nextConsumer = 0;
-  private owners = 0;
+  private readonly consumers: Consumers;
   private expiry: ExpiryIndex | null = null;
   private pumping = false;
   /** Several consumers are leaving: nothing goes out, or is dropped, before the last of them has. */
@@ -107,6 +69,7 @@ export class Queue implements Destination, BacklogOwner {
     this.mayRefuse = spec.overflow === Overflow.RejectPublish;
     this.owner = owner;
     this.levels = spec.priorityMax + 1;
+    this.consumers = new Consumers(this.levels);
     for (let i = 0; i < this.levels; i++) this.rings.push(new MessageRing());
     this.window = window;
     this.backlog = log === null ? null : new Backlog(log, this, window.batchCount, window.batchBytes);
@@ -139,7 +102,7 @@ export class Queue implements Destination, BacklogOwner {
   }
 
   get consumerCount(): number {
-    return this.consumers.length;
+    return this.consumers.count;
   }
 
   /** Some of its messages are only in the log: what comes now must go there, too, to keep the order. */
@@ -194,15 +157,17 @@ export class Queue implements Destination, BacklogOwner {
   }
 
   /** The consumer takes part from now on. exclusive refuses all others; throws nothing, ask mayAttach first. */
-  attach(consumer: Consumer, exclusive: boolean): void {
-    this.consumers.push({ consumer, owner: ++this.owners, exclusive });
+  attach(consumer: Consumer, exclusive: boolean, wish: ConsumerWish = NO_WISH): void {
+    this.consumers.add(consumer, exclusive, wish);
     this.unusedSinceMs = 0;
+    // What one pump leaves to be looked at, the next tick looks at.
+    if (wish.selector !== null) this.owner.onQueueExpires(this);
     this.owner.onQueueUseChanged(this);
     this.pump();
   }
 
   mayAttach(exclusive: boolean): boolean {
-    return this.consumers.length === 0 || !(exclusive || this.consumers[0]!.exclusive);
+    return this.consumers.mayAttach(exclusive);
   }
 
   /** Consumers leave together in `leave`: what they had goes to others afterwards, in the order of the queue, and to none of those that leave. */
@@ -218,11 +183,8 @@ export class Queue implements Destination, BacklogOwner {
 
   /** The consumer leaves; what it has not settled goes back to its place, for others. */
   detach(consumer: Consumer): void {
-    const at = this.consumers.findIndex((attached) => attached.consumer === consumer);
-    if (at < 0) return;
-    const { owner } = this.consumers[at]!;
-    this.consumers.splice(at, 1);
-    if (this.nextConsumer > at) this.nextConsumer--;
+    const owner = this.consumers.remove(consumer);
+    if (owner === NOBODY) return;
     for (let level = 0; level < this.levels; level++) {
       const ring = this.rings[level]!;
       if (ring.unsettledCount === 0) continue;
@@ -230,7 +192,7 @@ export class Queue implements Destination, BacklogOwner {
         if (state === EntryState.Unsettled && ring.ownerOf(tag) === owner) this.giveBack(ring, tag);
       });
     }
-    if (this.consumers.length === 0) {
+    if (this.consumers.count === 0) {
       this.unusedSinceMs = this.owner.nowMs;
       this.owner.onQueueUseChanged(this);
       if (this.spec.autoDelete) {
@@ -294,13 +256,57 @@ export class Queue implements Destination, BacklogOwner {
 
   /** Gives messages to consumers as long as there are both messages and credit. Call when credit has grown. */
   pump(): void {
-    if (this.pumping || this.parting || this.consumers.length === 0) return;
+    if (this.pumping || this.parting || this.consumers.count === 0) return;
     this.pumping = true;
+    if (this.consumers.selecting) while (this.consumers.serve(this.serveOne) !== null);
+    else this.pumpRings();
+    this.pumping = false;
+    this.backlog?.load();
+  }
+
+  private pumpRings(): void {
     for (let level = this.levels - 1; level >= 0; level--) {
       if (!this.pumpRing(this.rings[level]!, level)) break;
     }
-    this.pumping = false;
-    this.backlog?.load();
+  }
+
+  /** Gives a consumer the next message it takes, if there is one. Where some select, everybody takes turns message by message. */
+  private readonly serveOne = (attached: Attached): true | null => {
+    for (let level = this.levels - 1; level >= 0; level--) {
+      const ring = this.rings[level]!;
+      for (;;) {
+        const tag = attached.lane === null ? ring.nextReady() : attached.lane.next(ring, level);
+        if (tag < 0) break;
+        if (this.dropExpired(ring, tag)) continue;
+        this.hand(attached, ring, level, tag, 1);
+        return true;
+      }
+    }
+    return null;
+  };
+
+  private dropExpired(ring: MessageRing, tag: number): boolean {
+    if (this.expiry === null || !this.isExpired(ring.runOf(tag))) return false;
+    this.owner.counters.droppedExpired++;
+    this.forget(ring, tag);
+    return true;
+  }
+
+  /** Delivers [tag, tag + count), which are ready. */
+  private hand(attached: Attached, ring: MessageRing, level: number, tag: number, count: number): void {
+    const { consumer, owner } = attached;
+    const { credit } = consumer;
+    const run = ring.runOf(tag);
+    const index = ring.indexOf(tag);
+    const options = ring.optionsOf(tag);
+    const attempts = ring.attemptsOf(tag);
+    credit.available -= count;
+    if (attached.lane === null) ring.take(tag, count, owner);
+    else ring.pick(tag, owner);
+    if (consumer.deliver(this, run, index, count, tag * this.levels + level, attempts, options)) {
+      credit.available += count;
+      for (let i = 0; i < count; i++) this.forget(ring, tag + i);
+    }
   }
 
   /** Forgets all ready messages. Returns how many. */
@@ -319,7 +325,7 @@ export class Queue implements Destination, BacklogOwner {
   /** The queue is no more: consumers are told, the log forgets it. The vhost has already unbound it. */
   delete(): void {
     this.deleted = true;
-    for (const { consumer } of this.consumers.splice(0)) consumer.onCancelled(this);
+    for (const consumer of this.consumers.clear()) consumer.onCancelled(this);
     this.backlog?.close();
   }
 
@@ -336,6 +342,7 @@ export class Queue implements Destination, BacklogOwner {
       this.owner.counters.droppedExpired++;
       this.forget(ring, place);
     });
+    if (this.consumers.takeBehind()) this.pump();
     if (!this.spilled) return;
     // Some may lie in the log where nobody consumes and nothing else would find them.
     this.batchesToExpire = EXPIRE_BATCHES;
@@ -351,7 +358,7 @@ export class Queue implements Destination, BacklogOwner {
   get wantsMore(): boolean {
     if (this.windowReady() > this.window.batchCount || this.windowBytes() > this.window.bytesMax) return false;
     // Without a consumer they are brought in only to be dropped.
-    return this.consumers.length > 0 || this.batchesToExpire > 0 || this.exceedsLimits();
+    return this.consumers.count > 0 || this.batchesToExpire > 0 || this.exceedsLimits();
   }
 
   onLoaded(sequence: number, run: Run, index: number, options: DeliveryOptions): void {
@@ -377,44 +384,19 @@ export class Queue implements Destination, BacklogOwner {
     for (;;) {
       const tag = ring.nextReady();
       if (tag < 0) return true;
-      const run = ring.runOf(tag);
-      if (this.expiry !== null && this.isExpired(run)) {
-        this.owner.counters.droppedExpired++;
-        this.forget(ring, tag);
-        continue;
-      }
-      const attached = this.consumerWithCredit();
+      if (this.dropExpired(ring, tag)) continue;
+      const attached = this.consumers.withCredit();
       if (attached === null) return false;
-      const { credit } = attached.consumer;
       // Alone, a consumer takes a run at a time; several take turns message by message. Tags of a queue with priorities are not consecutive.
-      const count = this.consumers.length === 1 && this.levels === 1 ? ring.span(tag, credit.available) : 1;
-      const index = ring.indexOf(tag);
-      const options = ring.optionsOf(tag);
-      const attempts = ring.attemptsOf(tag);
-      credit.available -= count;
-      ring.take(tag, count, attached.owner);
-      if (attached.consumer.deliver(this, run, index, count, tag * this.levels + level, attempts, options)) {
-        credit.available += count;
-        for (let i = 0; i < count; i++) this.forget(ring, tag + i);
-      }
+      const alone = this.consumers.count === 1 && this.levels === 1;
+      this.hand(attached, ring, level, tag, alone ? ring.span(tag, attached.consumer.credit.available) : 1);
     }
-  }
-
-  private consumerWithCredit(): Attached | null {
-    const { consumers } = this;
-    const { length } = consumers;
-    for (let i = 0; i < length; i++) {
-      if (this.nextConsumer >= length) this.nextConsumer = 0;
-      const attached = consumers[this.nextConsumer++]!;
-      const { credit } = attached.consumer;
-      if (credit.available > 0 && !credit.held) return attached;
-    }
-    return null;
   }
 
   /** Back to its place. */
   private giveBack(ring: MessageRing, place: number): void {
     ring.giveBack(place);
+    if (this.consumers.selecting) this.consumers.onReturned(place, this.rings.indexOf(ring));
     // Its moment may have come while it was with a consumer. It goes at once: in the way of a length limit it would push out one that is alive.
     if (this.expiry === null || !this.isExpired(ring.runOf(place))) return;
     this.owner.counters.droppedExpired++;

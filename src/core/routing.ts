@@ -120,5 +120,6 @@ function queueBinding(queue: Queue): Binding {
     key: queue.name,
     args: NO_ARGUMENTS,
     subscription: null,
+    selector: null,
   };
 }

@@ -15,6 +15,7 @@ import {
 import type { Guarantee } from './guarantee.ts';
 import type { Queue } from './queue.ts';
 import { addressResource } from './resource.ts';
+import type { Selector } from './selector/selector.ts';
 
 /** The connected client's side. */
 export interface SessionLink {
@@ -31,6 +32,8 @@ export interface Subscription {
   /** Null when the subscription reads a queue of its own (shared, $queue/…): `queue` then. */
   readonly binding: Binding | null;
   readonly queue: Queue | null;
+  /** Of what it would get, it wants what this selects. */
+  readonly selector: Selector | null;
 }
 
 export class Session implements Destination {

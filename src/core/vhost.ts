@@ -15,7 +15,8 @@ import { dispatch } from './dispatch.ts';
 import { BrokerError } from './errors.ts';
 import type { ExchangeSpec } from './exchange.ts';
 import { Exchange, exchangeSpec, PREDECLARED } from './exchange-node.ts';
-import { Queue, type QueueOwner } from './queue.ts';
+import { Queue } from './queue.ts';
+import type { QueueOwner } from './queue-owner.ts';
 import { Overflow, type QueueSpec, queueSpec, specDifference } from './queue-spec.ts';
 import { addressResource } from './resource.ts';
 import { RetainedTable } from './retained.ts';
@@ -23,6 +24,7 @@ import type { Route } from './route-table.ts';
 import { Routing } from './routing.ts';
 import type { Run } from './run.ts';
 import { encodeRun } from './run-record.ts';
+import { SELECTOR_ARGUMENT, type Selector } from './selector/selector.ts';
 import { Session } from './session.ts';
 
 /** Retained messages let go in one tick: a mass expiry is spread over several. */
@@ -83,7 +85,7 @@ export class Vhost implements QueueOwner {
     }
     if (exchange === undefined || this.routing.goesByKey(exchange)) {
       route.set = this.routing.find(route.exchange, route.key, null, this.generation);
-      route.oneByOne = route.set.mayRefuse;
+      route.oneByOne = route.set.oneByOne;
     }
   }
 
@@ -107,7 +109,7 @@ export class Vhost implements QueueOwner {
     const set = route.set ?? this.routing.find(route.exchange, route.key, run.message(0), this.generation);
     this.counters.messagesReceived += run.count;
     this.counters.bytesReceived += run.end - run.start;
-    const plan = set.plan(run.guarantee, run.publisher === null ? null : run.publisher.ownDestination);
+    const plan = set.plan(run, run.publisher === null ? null : run.publisher.ownDestination);
     run.matched = !plan.empty || plan.offlineCount > 0;
     run.refused = null;
     if (plan.offlineCount > 0) this.counters.droppedOffline += plan.offlineCount * run.count;
@@ -247,7 +249,11 @@ export class Vhost implements QueueOwner {
       const existing = exchange.find(destination, key, args);
       if (existing !== null) return existing;
     }
-    const binding: Binding = { id: nextBindingId(), source, destination, key, args, subscription };
+    const selector = this.broker.selectors.get(args.get(SELECTOR_ARGUMENT));
+    if (selector !== null && destination instanceof Exchange) {
+      throw new BrokerError('invalid-argument', `${SELECTOR_ARGUMENT}: a binding to an exchange can have none`);
+    }
+    const binding: Binding = { id: nextBindingId(), source, destination, key, args, subscription, selector };
     exchange.router.bind(binding);
     exchange.bindings.add(binding);
     if (destination instanceof Queue || destination instanceof Exchange) {
@@ -353,19 +359,32 @@ export class Vhost implements QueueOwner {
   }
 
   /** Adds or replaces a subscription of the session to an exchange. */
-  subscribe(session: Session, filter: string, exchange: string, pattern: string, options: SubscriptionOptions): void {
+  subscribe(
+    session: Session,
+    filter: string,
+    exchange: string,
+    pattern: string,
+    options: SubscriptionOptions,
+    selector: Selector | null = null,
+  ): void {
     if (options.guarantee > 0 && session.queue === null) this.makeSessionQueue(session);
     // Replaced, not added to: no moment without a binding, so nothing is missed [MQTT-3.8.4-3].
     const before = session.subscriptions.get(filter);
-    const binding = this.bind(exchange, session, pattern, NO_ARGUMENTS, options);
+    const binding = this.bind(exchange, session, pattern, selectorArguments(selector), options);
     if (before?.binding != null) this.unbind(before.binding);
-    session.subscriptions.set(filter, { filter, options, binding, queue: null });
+    session.subscriptions.set(filter, { filter, options, binding, queue: null, selector });
     if (session.durable) this.saveSession(session);
   }
 
   /** Notes that the session consumes a queue that is not its own (shared subscription, work queue). */
-  subscribeQueue(session: Session, filter: string, queue: Queue, options: SubscriptionOptions): void {
-    session.subscriptions.set(filter, { filter, options, binding: null, queue });
+  subscribeQueue(
+    session: Session,
+    filter: string,
+    queue: Queue,
+    options: SubscriptionOptions,
+    selector: Selector | null = null,
+  ): void {
+    session.subscriptions.set(filter, { filter, options, binding: null, queue, selector });
     if (session.durable) this.saveSession(session);
   }
 
@@ -406,11 +425,13 @@ export class Vhost implements QueueOwner {
       this.waiting.add(session);
     }
     if (stored.hasQueue) this.makeSessionQueue(session);
-    for (const { filter, options, exchange, pattern, queue } of stored.subscriptions) {
+    for (const { filter, options, exchange, pattern, queue, selector: text } of stored.subscriptions) {
       // An exchange that was not durable, or has been deleted, has taken its bindings with it.
       if (exchange !== null && !this.exchanges.has(exchange)) continue;
-      const binding = exchange === null ? null : this.bind(exchange, session, pattern, NO_ARGUMENTS, options);
-      session.subscriptions.set(filter, { filter, options, binding, queue: this.queues.get(queue) ?? null });
+      const selector = this.broker.selectors.get(text);
+      const args = selectorArguments(selector);
+      const binding = exchange === null ? null : this.bind(exchange, session, pattern, args, options);
+      session.subscriptions.set(filter, { filter, options, binding, queue: this.queues.get(queue) ?? null, selector });
     }
   }
 
@@ -460,6 +481,10 @@ export class Vhost implements QueueOwner {
       if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
     }
   }
+}
+
+function selectorArguments(selector: Selector | null): ReadonlyMap<string, string> {
+  return selector === null ? NO_ARGUMENTS : new Map([[SELECTOR_ARGUMENT, selector.text]]);
 }
 
 function durabilityOf(spec: QueueSpec, preset: Durability): Durability {

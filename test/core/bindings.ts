@@ -21,7 +21,7 @@ export function binding(
   to: Destination = destination(),
   args: ReadonlyMap<string, string> = NO_ARGUMENTS,
 ): Binding {
-  return { id: nextBindingId(), source: 'test', destination: to, key, args, subscription: null };
+  return { id: nextBindingId(), source: 'test', destination: to, key, args, subscription: null, selector: null };
 }
 
 /** The bindings that a router finds, in order of their ids; fails when one is found twice. */

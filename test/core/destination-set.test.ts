@@ -5,9 +5,18 @@ import { DestinationSet } from '../../src/core/destination-set.ts';
 import type { Guarantee } from '../../src/core/guarantee.ts';
 import { destination } from './bindings.ts';
 import { subscription } from './core-world.ts';
+import { textRun } from './runs.ts';
 
 function reachedBy(to: Destination, options: SubscriptionOptions | null): Binding {
-  return { id: nextBindingId(), source: 'e', destination: to, key: 'k', args: NO_ARGUMENTS, subscription: options };
+  return {
+    id: nextBindingId(),
+    source: 'e',
+    destination: to,
+    key: 'k',
+    args: NO_ARGUMENTS,
+    subscription: options,
+    selector: null,
+  };
 }
 
 /** A destination that notes by which bindings it was added to plans. */
@@ -32,10 +41,10 @@ describe('a destination set', () => {
   test('makes the plan of each guarantee once', () => {
     const to = new Noting();
     const set = new DestinationSet([to], [[reachedBy(to, null)]]);
-    const plan = set.plan(1, null);
-    expect(set.plan(1, destination())).toBe(plan);
-    expect(set.plan(0, null)).not.toBe(plan);
-    expect(set.plan(2, null)).not.toBe(plan);
+    const plan = set.plan(textRun('', { guarantee: 1 }), null);
+    expect(set.plan(textRun('', { guarantee: 1 }), destination())).toBe(plan);
+    expect(set.plan(textRun('', { guarantee: 0 }), null)).not.toBe(plan);
+    expect(set.plan(textRun('', { guarantee: 2 }), null)).not.toBe(plan);
     expect(to.added).toEqual([
       [1, 1],
       [1, 0],
@@ -48,14 +57,14 @@ describe('a destination set', () => {
     const noLocal = subscription(1, { noLocal: true });
     const bindings = [[reachedBy(own, noLocal), reachedBy(own, subscription(0))], [reachedBy(other, noLocal)]];
     const set = new DestinationSet([own, other], bindings);
-    set.plan(1, own);
+    set.plan(textRun('', { guarantee: 1 }), own);
     expect([own.added, other.added]).toEqual([[[1, 1]], [[1, 1]]]);
-    set.plan(1, null);
+    set.plan(textRun('', { guarantee: 1 }), null);
     expect([own.added[1], other.added[1]]).toEqual([
       [2, 1],
       [1, 1],
     ]);
-    set.plan(1, other);
+    set.plan(textRun('', { guarantee: 1 }), other);
     expect(own.added[2]).toEqual([2, 1]);
     expect(other.added).toHaveLength(2);
   });
@@ -63,6 +72,6 @@ describe('a destination set', () => {
   test('with nothing in it plans nothing', () => {
     const set = new DestinationSet([], []);
     expect(set.empty).toBe(true);
-    expect(set.plan(1, null).empty).toBe(true);
+    expect(set.plan(textRun('', { guarantee: 1 }), null).empty).toBe(true);
   });
 });

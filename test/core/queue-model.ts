@@ -2,7 +2,8 @@
 import { type Consumer, Credit, Outcome } from '../../src/core/consumer.ts';
 import type { Counters } from '../../src/core/counters.ts';
 import type { DeliveryOptions } from '../../src/core/delivery.ts';
-import type { Queue, QueueOwner } from '../../src/core/queue.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import type { QueueOwner } from '../../src/core/queue-owner.ts';
 import type { QueueSpec } from '../../src/core/queue-spec.ts';
 import { Overflow } from '../../src/core/queue-spec.ts';
 import type { Run } from '../../src/core/run.ts';

@@ -14,6 +14,7 @@ function bindings(session: Session, ...options: ReturnType<typeof subscription>[
     destination: session,
     key: 'a',
     args: NO_ARGUMENTS,
+    selector: null,
     subscription: one,
   }));
 }

@@ -16,6 +16,7 @@ import { BrokerError } from '../errors.ts';
 import type { RouteResult, Router } from '../exchange.ts';
 import type { Message } from '../message.ts';
 import type { RoutingKey } from '../routing-key.ts';
+import { SELECTOR_ARGUMENT } from '../selector/selector.ts';
 
 class Candidate {
   readonly binding: Binding;
@@ -52,7 +53,7 @@ export class HeadersRouter implements Router {
     }
     const pairs: string[] = [];
     for (const [name, value] of binding.args) {
-      if (name === 'x-match' || (!withX && name.startsWith('x-'))) continue;
+      if (name === 'x-match' || name === SELECTOR_ARGUMENT || (!withX && name.startsWith('x-'))) continue;
       pairs.push(pair(name, value));
     }
     const candidate =

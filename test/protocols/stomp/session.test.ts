@@ -211,7 +211,7 @@ describe('errors', () => {
     ['SUBSCRIBE\nid:1\ndestination:/nowhere/a\n\n\0', '/nowhere/a'],
     ['SUBSCRIBE\nid:1\ndestination:/topic/a\nack:sometimes\n\n\0', 'sometimes'],
     ['SUBSCRIBE\nid:1\ndestination:/topic/a\nprefetch-count:many\n\n\0', 'prefetch-count'],
-    ['SUBSCRIBE\nid:1\ndestination:/topic/a\nselector:a > 1\n\n\0', 'selector'],
+    ['SUBSCRIBE\nid:1\ndestination:/topic/a\nselector:a >\n\n\0', 'selector'],
     ['SUBSCRIBE\nid:1\ndestination:/queue/a\nx-max-length:ten\n\n\0', 'x-max-length'],
     ['SUBSCRIBE\nid:1\ndestination:/topic/a\nx-share-group:a/b\n\n\0', 'x-share-group'],
     ['UNSUBSCRIBE\nid:none\n\n\0', 'none'],
