@@ -104,6 +104,7 @@ class Bench {
       authenticator: { authenticate: () => ({ ok: true, principal }) },
       serverVersion: 'bench',
       listenerVhost: () => '/',
+      activemq: () => false,
       options: {
         heartBeatSendMs: 0,
         heartBeatReceiveMs: 0,
@@ -113,7 +114,6 @@ class Bench {
         bodyBytesMax: 1 << 24,
         strictHost: false,
         prefetchDefault: 0,
-        greaterIsMany: false,
         levelsMax: 128,
         subscriptionsMax: 1000,
         preAuthBytesMax: 65_536,

@@ -26,8 +26,8 @@ import {
 import { hasNul, percentEncode, quoted } from '../../src/lib/percent.ts';
 
 export interface StompDialect {
-  /** ActiveMQ's: '>' stands for zero or more levels. */
-  readonly greaterIsMany: boolean;
+  /** ActiveMQ's: '>' stands for zero or more levels, and a comma stands between several destinations. */
+  readonly activemq: boolean;
   /** Levels a key may have. */
   readonly levelsMax: number;
 }
@@ -94,6 +94,20 @@ export function destinationToAddress(destination: string, dialect: StompDialect)
     case '/temp-topic/':
       return { kind: 'temp-topic', name: percentDecode(rest) };
   }
+}
+
+/** Destinations in one. */
+export const COMPOSITE_MAX = 32;
+
+/** The parts of a composite destination, null for a plain one. A part that does not say what it is, is what the first one is. */
+export function compositeParts(destination: string, dialect: StompDialect): readonly string[] | null {
+  if (!dialect.activemq || !destination.includes(',')) return null;
+  const parts = destination.split(',');
+  if (parts.length > COMPOSITE_MAX) {
+    throw invalid(destination, `it has ${parts.length} parts and the limit is ${COMPOSITE_MAX}`);
+  }
+  const { prefix } = split(parts[0]!);
+  return parts.map((part) => (part.startsWith('/') ? part : prefix + part));
 }
 
 /** As destinationToAddress, for SUBSCRIBE. */
@@ -174,7 +188,7 @@ function keyAddress(destination: string, exchange: string, key: string, dialect:
   const separator = slashes ? '/' : '.';
   checkLevels(destination, key, separator, dialect);
   for (const level of key.split(separator)) {
-    if (level === '*' || level === '#' || (level === '>' && dialect.greaterIsMany)) {
+    if (level === '*' || level === '#' || (level === '>' && dialect.activemq)) {
       const encoded = percentEncode(level, /./g);
       throw invalid(destination, `a message goes to one key; a level that is "${level}" itself is written ${encoded}`);
     }
@@ -194,7 +208,7 @@ function patternAddress(destination: string, exchange: string, key: string, dial
   const slashes = key.includes('/');
   const separator = slashes ? '/' : '.';
   checkLevels(destination, key, separator, dialect);
-  return { kind: 'binding', exchange, pattern: separatedToPattern(key, separator, dialect.greaterIsMany), slashes };
+  return { kind: 'binding', exchange, pattern: separatedToPattern(key, separator, dialect.activemq), slashes };
 }
 
 function checkLevels(destination: string, key: string, separator: string, dialect: StompDialect): void {

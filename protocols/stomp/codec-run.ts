@@ -55,7 +55,7 @@ const NO_LIMITS = {
   bodyBytesMax: Number.POSITIVE_INFINITY,
 };
 
-const ANY_DESTINATION: StompDialect = { greaterIsMany: false, levelsMax: Number.POSITIVE_INFINITY };
+const ANY_DESTINATION: StompDialect = { activemq: false, levelsMax: Number.POSITIVE_INFINITY };
 
 /** The address in a normal frame: temporary destinations have been replaced by what they stand for. */
 function addressIn(scanner: FrameScanner): SendAddress {

@@ -15,7 +15,7 @@ import type { Output } from '../../src/io/output.ts';
 import { randomName } from '../../src/io/random.ts';
 import type { Transport, TransportHandler } from '../../src/io/transport.ts';
 import { onAck } from './acknowledgements.ts';
-import { destinationToAddress } from './addresses.ts';
+import { compositeParts, destinationToAddress } from './addresses.ts';
 import { onConnect } from './connect.ts';
 import { FrameScanner, Scan } from './decoder.ts';
 import type { DirectReceiver } from './direct.ts';
@@ -25,7 +25,7 @@ import { COMMAND_NAMES, Command, type Frame, Version } from './frame.ts';
 import { HeaderFlag, type HeaderIndex } from './header-index.ts';
 import { Header } from './headers.ts';
 import type { HeartBeat } from './heart-beat.ts';
-import type { StompAdapter } from './index.ts';
+import type { Speech, StompAdapter } from './index.ts';
 import { PublishPath } from './publish-path.ts';
 import type { StompConsumer } from './queue-consumer.ts';
 import { answer, closeAfterAnswers, writeConfirm } from './receipts.ts';
@@ -54,6 +54,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   readonly transport: Transport;
   readonly output: Output;
   readonly counters: Counters;
+  readonly speech: Speech;
   readonly scanner: FrameScanner;
   readonly publishing: PublishPath;
   readonly transactions: Transactions;
@@ -92,6 +93,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     this.output = transport.output;
     this.counters = adapter.broker.counters;
     this.vhost = adapter.broker.addVhost(adapter.listenerVhost(transport.listener));
+    this.speech = adapter.speechOf(transport.listener);
     this.lastReceivedMs = adapter.monotonicMs;
     this.scanner = new FrameScanner(adapter.limitsBefore);
     this.joiner = new ChunkJoiner(adapter.arena, this);
@@ -238,7 +240,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   private routeOf(bytes: Uint8Array, start: number, end: number): StompRoute {
     const { authorizer } = this.adapter.broker;
     if (this.routes === null || this.routesEpoch !== authorizer.epoch) {
-      this.routes = this.adapter.routes.get(this.vhost, this.principal!);
+      this.routes = this.speech.routes.get(this.vhost, this.principal!);
       this.routesEpoch = authorizer.epoch;
     }
     return (this.routes.lookup(bytes, start, end) as StompRoute | null) ?? this.makeRoute(bytes, start, end);
@@ -246,6 +248,14 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
 
   private makeRoute(bytes: Uint8Array, start: number, end: number): StompRoute {
     const destination = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
+    const parts = this.speech.dialect.activemq ? this.partsOf(destination) : null;
+    if (parts !== null) {
+      const routes = parts.map((part) => this.makeRoute(part, 0, part.length));
+      const composite = new StompRoute(routes[0]!.address, bytes, start, end, routes[0]!.own, routes.slice(1));
+      // One with a temporary part is this connection's only.
+      if (!routes.some(({ own }) => own)) this.routes!.insert(composite);
+      return composite;
+    }
     const address = this.addressOf(destination);
     if (!isTemporary(address)) {
       const route = new StompRoute(address, bytes, start, end);
@@ -263,9 +273,18 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     return own;
   }
 
+  private partsOf(destination: string): Uint8Array[] | null {
+    try {
+      return compositeParts(destination, this.speech.dialect)?.map((part) => Buffer.from(part)) ?? null;
+    } catch (error) {
+      if (error instanceof BrokerError) throw stompError('destination-invalid', error.message);
+      throw error;
+    }
+  }
+
   private addressOf(destination: string): ReturnType<typeof destinationToAddress> {
     try {
-      return destinationToAddress(destination, this.adapter.dialect);
+      return destinationToAddress(destination, this.speech.dialect);
     } catch (error) {
       if (error instanceof BrokerError && error.code === 'invalid-argument')
         throw stompError('destination-invalid', error.message);

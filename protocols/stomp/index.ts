@@ -33,6 +33,14 @@ export interface StompParts {
   readonly serverVersion: string;
   /** The virtual host where clients of a listener are that name none themselves. */
   listenerVhost(listener: string): string;
+  /** Destinations on a listener mean what they mean to ActiveMQ. */
+  activemq(listener: string): boolean;
+}
+
+/** How destinations are read, and where they have been found to lead. */
+export interface Speech {
+  readonly dialect: StompDialect;
+  readonly routes: RouteTables;
 }
 
 const LF = 0x0a;
@@ -51,7 +59,6 @@ export class StompAdapter implements ProtocolAdapter {
   readonly authenticator: Authenticator;
   readonly options: StompOptions;
   readonly serverVersion: string;
-  readonly dialect: StompDialect;
   readonly listenerVhost: (listener: string) => string;
   /** Of frames, before and after a client has said who it is. */
   readonly limitsBefore: FrameLimits;
@@ -59,8 +66,10 @@ export class StompAdapter implements ProtocolAdapter {
   readonly direct: DirectScratch;
   readonly classes: StompClasses;
   readonly gathering: Gathering;
-  readonly routes: RouteTables;
   readonly connections = new Set<Connection>();
+  private readonly plain: Speech;
+  private readonly likeActiveMQ: Speech;
+  private readonly activemq: (listener: string) => boolean;
   /** Coarse: as of the last tick. */
   monotonicMs: number;
   closing = false;
@@ -78,7 +87,10 @@ export class StompAdapter implements ProtocolAdapter {
     this.options = options;
     this.serverVersion = parts.serverVersion;
     this.listenerVhost = parts.listenerVhost;
-    this.dialect = { greaterIsMany: options.greaterIsMany, levelsMax: options.levelsMax };
+    const { levelsMax } = options;
+    this.plain = { dialect: { activemq: false, levelsMax }, routes: new RouteTables(broker) };
+    this.likeActiveMQ = { dialect: { activemq: true, levelsMax }, routes: new RouteTables(broker) };
+    this.activemq = parts.activemq;
     const { headersMax, headerBytesMax, bodyBytesMax } = options;
     this.limits = {
       frameBytesMax: options.frameBytesMax,
@@ -96,7 +108,6 @@ export class StompAdapter implements ProtocolAdapter {
     this.direct = { name: randomName(this.random, NAME_LENGTH), nextNumber: 1, slot: arena.borrow(), open: [] };
     this.classes = new StompClasses(this.direct);
     this.gathering = new Gathering(arena.borrow());
-    this.routes = new RouteTables(broker);
     this.monotonicMs = parts.clock.now();
   }
 
@@ -139,6 +150,11 @@ export class StompAdapter implements ProtocolAdapter {
 
   get connectionCount(): number {
     return this.connections.size;
+  }
+
+  /** How destinations are read on a listener. */
+  speechOf(listener: string): Speech {
+    return this.activemq(listener) ? this.likeActiveMQ : this.plain;
   }
 
   forget(connection: Connection): void {

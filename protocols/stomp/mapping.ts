@@ -73,7 +73,7 @@ function table(names: readonly HeaderName[]): Uint8Array {
 
 const FOREIGN = 'x-header-';
 const CHARSET = ';charset=utf-8';
-const ANY_DESTINATION = { greaterIsMany: false, levelsMax: Number.POSITIVE_INFINITY };
+const ANY_DESTINATION = { activemq: false, levelsMax: Number.POSITIVE_INFINITY };
 
 /** What the headers of a frame say, apart from its body and the moment. */
 export interface Meaning {

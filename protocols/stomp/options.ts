@@ -13,8 +13,6 @@ export interface StompOptions {
   readonly strictHost: boolean;
   /** Unsettled messages of a subscription without prefetch-count; 0 is no limit. */
   readonly prefetchDefault: number;
-  /** ActiveMQ's '>' is a wildcard in destinations. */
-  readonly greaterIsMany: boolean;
   /** Levels the key of a destination may have. */
   readonly levelsMax: number;
   /** Subscriptions of one connection. */

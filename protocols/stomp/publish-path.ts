@@ -20,6 +20,7 @@ import { stompError } from './errors.ts';
 import { Version } from './frame.ts';
 import { HeaderFlag, type HeaderIndex } from './header-index.ts';
 import { Header } from './headers.ts';
+import { expiresAt } from './lifetime.ts';
 import { mayBeArgument, priorityOf, queueArguments, TAKEN_OUT } from './mapping.ts';
 import { copyBytes } from './message-writer.ts';
 import * as receipts from './receipts.ts';
@@ -83,6 +84,8 @@ export class PublishPath {
   private variant = 0;
   private receipt = -1;
   private headBytesMax = 0;
+  /** Apart from the destination's line, it reads the same in every version. */
+  private portable = false;
   private special = false;
   /** Instead of the value of reply-to, where that is a temporary destination. */
   private replyTo: string | null = null;
@@ -223,6 +226,10 @@ export class PublishPath {
       this.refuse(headers, new BrokerError(route.refusalCode, route.refusal!), true);
       return;
     }
+    if (route.others.length > 0) {
+      this.toEach(bytes, scanner, route, bytesMax);
+      return;
+    }
     const run = this.ownRun(bytes, scanner, bytesMax);
     const retain = headers.is(Header.retain, 'true');
     const transaction = headers.string(Header.transaction);
@@ -234,6 +241,36 @@ export class PublishPath {
     const position = this.publishOwned(run, route, retain);
     if (run.refused !== null) this.refuse(headers, quotaError(route), false);
     else receipts.answer(connection, position);
+  }
+
+  /** A SEND to a composite destination: one message for each of its parts, or none when one of them may not be sent to. */
+  private toEach(bytes: Uint8Array, scanner: FrameScanner, composite: StompRoute, bytesMax: number): void {
+    const { headers } = scanner;
+    const { connection } = this;
+    const { version } = connection;
+    const retain = headers.is(Header.retain, 'true');
+    const transaction = headers.string(Header.transaction);
+    for (const route of composite.others) {
+      if (route.generation !== connection.vhost.generation) connection.refreshRoute(route);
+      if (!route.allowed) throw new BrokerError(route.refusalCode, route.refusal!);
+    }
+    let position = 0;
+    for (const route of [composite, ...composite.others]) {
+      // One before it may have declared its queue.
+      if (route.generation !== connection.vhost.generation) connection.refreshRoute(route);
+      this.route = route;
+      this.variant = variantOf(version, this.portable && route.portable, route.notation, retain);
+      const run = this.ownRun(bytes, scanner, bytesMax + route.line(version).length);
+      if (transaction !== null) connection.transactions.send(transaction, run, route, retain);
+      else position = Math.max(position, this.publishOwned(run, route, retain));
+      if (run.refused === null) continue;
+      this.generation = -1;
+      this.refuse(headers, quotaError(route), false);
+      return;
+    }
+    // What is known of these headers is of the last part now.
+    this.generation = -1;
+    receipts.answer(connection, position);
   }
 
   /** Returns the log position to wait for; run.refused says what became of it. */
@@ -285,7 +322,7 @@ export class PublishPath {
     const route = connection.findRoute(headers, destination);
     this.route = route;
     this.replyTo = this.replacedReplyTo(headers);
-    let portable = route.portable;
+    let portable = true;
     let mayHaveArguments = false;
     let size = SEND_LINE_BYTES + route.line(version).length;
     for (let i = 0; i < headers.count; i++) {
@@ -304,14 +341,16 @@ export class PublishPath {
     this.guarantee = headers.is(Header.persistent, 'true') ? 1 : 0;
     this.priority = priorityOf(headers);
     this.receipt = headers.find(Header.receipt);
-    this.variant = variantOf(version, portable, route.notation, retain);
+    this.portable = portable;
+    this.variant = variantOf(version, portable && route.portable, route.notation, retain);
     this.headBytesMax = size;
     this.special =
       retain ||
       headers.has(Header.transaction) ||
       headers.has(Header.expiration) ||
       headers.has(Header.expires) ||
-      headers.has(Header['x-nack']);
+      headers.has(Header['x-nack']) ||
+      route.others.length > 0;
     this.generation = headers.generation;
   }
 
@@ -320,7 +359,7 @@ export class PublishPath {
     const reply = headers.find(Header['reply-to']);
     if (reply < 0 || !startsWithTemp(headers.bytes, headers.valueStart(reply), headers.valueEnd(reply))) return null;
     const { connection } = this;
-    const address = destinationToAddress(headers.valueAt(reply), connection.adapter.dialect);
+    const address = destinationToAddress(headers.valueAt(reply), connection.speech.dialect);
     if (!isTemporary(address)) return null;
     // Queues and subscriptions may be made, and the routes change: what was sent before goes first.
     this.flush();
@@ -429,24 +468,6 @@ function writeBodyLines(out: Uint8Array, start: number, bodyBytes: number): numb
   }
   out[at++] = LF;
   return at;
-}
-
-/** What lives longer has no end, since no protocol can say how long: a hundred years. */
-const LIFE_MS_MAX = 100 * 366 * 86_400_000;
-
-/** The earlier of expiration (milliseconds from now) and expires (epoch milliseconds, 0 for never); 0 for never. */
-function expiresAt(headers: HeaderIndex, nowMs: number): number {
-  const until = earlierEnd(headers, nowMs);
-  return until > nowMs + LIFE_MS_MAX ? 0 : until;
-}
-
-function earlierEnd(headers: HeaderIndex, nowMs: number): number {
-  const expires = headers.int(Header.expires, 0);
-  const expiration = headers.int(Header.expiration, -1);
-  if (expiration < 0) return expires;
-  // What lives for 0 ms goes to those who can take it at once, which is within this turn.
-  const until = nowMs + Math.max(1, expiration);
-  return expires === 0 ? until : Math.min(until, expires);
 }
 
 function isEmpty(run: Run): boolean {

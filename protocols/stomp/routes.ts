@@ -19,6 +19,8 @@ const ROUTES_BYTES_MAX = 32 * 1024 * 1024;
 /** Who may do all there is to do with what is its own. */
 const OWNER: Principal = { name: 'owner', policy: null };
 
+const ALONE: readonly StompRoute[] = Object.freeze([]);
+
 export class StompRoute extends Route {
   readonly address: SendAddress;
   /** Whether the destination is written differently with slashes and dots, and how this one is: DOTTED, SLASHED, or 0. */
@@ -29,12 +31,22 @@ export class StompRoute extends Route {
   refusalCode: BrokerErrorCode = 'access-refused';
   /** It leads to the connection's own temporary destination, for which nobody is asked. */
   readonly own: boolean;
+  /** Of a composite destination: where else its messages go. */
+  readonly others: readonly StompRoute[];
   private readonly destination: string;
   private readonly lines: (Uint8Array | null)[] = [null, null, null];
 
-  constructor(address: SendAddress, bytes: Uint8Array, start: number, end: number, own = false) {
+  constructor(
+    address: SendAddress,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    own = false,
+    others: readonly StompRoute[] = ALONE,
+  ) {
     super(address.exchange, address.key, bytes, start, end);
     this.own = own;
+    this.others = others;
     this.address = address;
     const { slashes } = address;
     this.destination = addressToDestination(address, slashes);

@@ -25,6 +25,8 @@ export interface QueueWish {
   readonly durable: boolean | null;
   readonly autoDelete: boolean | null;
   readonly exclusive: boolean;
+  /** activemq.subscriptionName: it is durable, and has this name beside its client's. */
+  readonly subscriptionName: string | null;
   /** x-queue-name. */
   readonly name: string | null;
   /** x-share-group. */
@@ -66,26 +68,27 @@ export function boundQueue(
     throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(exchange)} in vhost ${vhost.name}`);
   }
   const found = findOrDeclare(connection, exchange, pattern, wish);
-  if (found.existed && wish.durable === true)
-    dropOtherSelections(connection, found.queue, exchange, pattern, bindingArgs);
+  if (found.existed && wish.durable === true && wish.name === null && wish.group === null) {
+    dropOthers(connection, found.queue, exchange, pattern, bindingArgs);
+  }
   vhost.bind(exchange, found.queue, pattern, bindingArgs);
   return found;
 }
 
-/** A durable subscription that comes back with another selector is another one, as in JMS: what the old one kept for it goes. */
-function dropOtherSelections(
+/** A durable subscription that comes back with another selector or destination is another one, as in JMS: what the old one kept goes. */
+function dropOthers(
   { vhost }: Connection,
   queue: Queue,
   exchange: string,
   pattern: string,
   args: ReadonlyMap<string, string>,
 ): void {
-  for (const binding of [...queue.bindings]) {
-    if (binding.source !== exchange || binding.key !== pattern) continue;
-    if (binding.args.get(SELECTOR_ARGUMENT) === args.get(SELECTOR_ARGUMENT)) continue;
-    vhost.unbind(binding);
-    queue.purge();
+  const selector = args.get(SELECTOR_ARGUMENT);
+  for (const { source, key, args: other } of queue.bindings) {
+    if (source === exchange && key === pattern && other.get(SELECTOR_ARGUMENT) === selector) return;
   }
+  for (const binding of [...queue.bindings]) vhost.unbind(binding);
+  queue.purge();
 }
 
 function findOrDeclare(connection: Connection, exchange: string, pattern: string, wish: QueueWish): FoundQueue {
@@ -120,12 +123,19 @@ function queueName(connection: Connection, exchange: string, pattern: string, wi
     mayConfigure(connection, wish.name);
     return wish.name;
   }
+  if (wish.subscriptionName !== null) return durableQueueName(connection, wish.subscriptionName);
   if (wish.exclusive) return `$exclusive/${key}`;
   if (wish.durable !== true) return OWN_NAME + randomName(connection.adapter.random, NAME_LENGTH);
   if (wish.id === null)
     throw stompError('header-missing', 'a durable subscription has an id, by which it is found again');
   // The same user, subscription and destination find the same queue; nobody else's do.
   const identity = JSON.stringify([connection.principal!.name, exchange, pattern, wish.id]);
+  return OWN_NAME + createHash('sha256').update(identity).digest('base64url').slice(0, NAME_LENGTH);
+}
+
+/** Of ActiveMQ's durable subscriptions, wherever they subscribe to. */
+export function durableQueueName({ principal, clientId }: Connection, name: string): string {
+  const identity = JSON.stringify([principal!.name, clientId, name]);
   return OWN_NAME + createHash('sha256').update(identity).digest('base64url').slice(0, NAME_LENGTH);
 }
 

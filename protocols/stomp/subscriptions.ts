@@ -7,7 +7,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { addressResource, queueResource } from '../../src/core/resource.ts';
 import { SELECTOR_ARGUMENT, type Selector } from '../../src/core/selector/selector.ts';
-import { type SubscribeAddress, subscriptionToAddress, type TempAddress } from './addresses.ts';
+import { compositeParts, type SubscribeAddress, subscriptionToAddress, type TempAddress } from './addresses.ts';
 import type { Connection } from './connection.ts';
 import type { FrameScanner } from './decoder.ts';
 import { type StompClass, StompTarget, StompTopicSubscriber } from './direct.ts';
@@ -21,7 +21,7 @@ import { StompConsumer } from './queue-consumer.ts';
 import { answer } from './receipts.ts';
 import { RetainedReplay } from './retained-replay.ts';
 import { isReserved, reservedProblem } from './routes.ts';
-import { boundQueue, dropUnusedShare, namedQueue, type QueueWish } from './subscription-queue.ts';
+import { boundQueue, dropUnusedShare, durableQueueName, namedQueue, type QueueWish } from './subscription-queue.ts';
 import { isTemporary } from './temporary.ts';
 import { Unsettled } from './unsettled.ts';
 
@@ -99,6 +99,9 @@ interface Subscribe {
   /** 0: retained messages come; 1: only to a subscription that is new; 2: never. As in MQTT 5. */
   readonly retainHandling: number;
   readonly selector: Selector | null;
+  /** ActiveMQ's: of a consumer of a queue, see ConsumerWish. */
+  readonly priority: number;
+  readonly sole: boolean;
 }
 
 export function onSubscribe(connection: Connection, { headers }: FrameScanner): void {
@@ -127,6 +130,7 @@ function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe 
     if (headers.has(Header[name]))
       throw stompError('header-not-allowed', `SUBSCRIBE with ${name}, which is not offered`);
   }
+  const subscriptionName = subscriptionNameOf(connection, headers);
   const ack = headers.string(Header.ack) ?? 'auto';
   if (!Object.hasOwn(ACK_MODES, ack)) {
     const found = JSON.stringify(ack.slice(0, 50));
@@ -140,14 +144,20 @@ function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe 
     ackMode: ACK_MODES[ack]!,
     wish: {
       id,
-      durable: flag(headers, Header.durable),
+      durable: subscriptionName === null ? flag(headers, Header.durable) : true,
       autoDelete: flag(headers, Header['auto-delete']),
       exclusive: flag(headers, Header.exclusive) ?? false,
+      subscriptionName,
       name: headers.string(Header['x-queue-name']),
       group: headers.string(Header['x-share-group']),
       args: queueArguments(headers),
     },
-    prefetch: headers.int(Header['prefetch-count'], connection.adapter.options.prefetchDefault),
+    prefetch: headers.int(
+      Header['prefetch-count'],
+      headers.int(Header['activemq.prefetchSize'], connection.adapter.options.prefetchDefault),
+    ),
+    priority: Math.min(127, headers.int(Header['activemq.priority'], 0)),
+    sole: headers.is(Header['activemq.exclusive'], 'true'),
     retainHandling: headers.int(Header['x-retain-handling'], 0),
     selector: selectorOf(connection, headers),
   };
@@ -163,6 +173,16 @@ function selectorOf(connection: Connection, headers: HeaderIndex): Selector | nu
   }
 }
 
+/** ActiveMQ's durable subscriptions: known by the client's id and this name. */
+function subscriptionNameOf(connection: Connection, headers: HeaderIndex): string | null {
+  const name =
+    headers.string(Header['activemq.subscriptionName']) ?? headers.string(Header['durable-subscription-name']);
+  if (name !== null && connection.clientId === '') {
+    throw stompError('header-missing', 'a durable subscription with a name needs the header client-id on CONNECT');
+  }
+  return name;
+}
+
 function flag(headers: HeaderIndex, number: number): boolean | null {
   if (headers.is(number, 'true')) return true;
   return headers.has(number) ? false : null;
@@ -170,7 +190,11 @@ function flag(headers: HeaderIndex, number: number): boolean | null {
 
 function addressOf(connection: Connection, destination: string): SubscribeAddress | TempAddress {
   try {
-    return subscriptionToAddress(destination, connection.adapter.dialect);
+    const { dialect } = connection.speech;
+    if (compositeParts(destination, dialect) !== null) {
+      throw new BrokerError('invalid-argument', 'one subscription reads one destination; several are for SEND');
+    }
+    return subscriptionToAddress(destination, dialect);
   } catch (error) {
     if (!(error instanceof BrokerError) || error.code !== 'invalid-argument') throw error;
     throw stompError('destination-invalid', error.message);
@@ -273,8 +297,8 @@ function argumentsOf(args: ReadonlyMap<string, string>, selector: Selector | nul
   return selector === null ? args : new Map(args).set(SELECTOR_ARGUMENT, selector.text);
 }
 
-function consumerWish({ selector }: Subscribe): ConsumerWish {
-  return selector === null ? NO_WISH : { ...NO_WISH, selector };
+function consumerWish({ selector, priority, sole }: Subscribe): ConsumerWish {
+  return { selector, priority, sole };
 }
 
 /** Nothing is to be kept for it: at most once, past all queues. */
@@ -317,9 +341,11 @@ function attachQueue(
   subscription: Subscription,
   queue: Queue,
   wants: ConsumerWish,
-  { prefetch, wish: { exclusive } }: { readonly prefetch: number; readonly wish: { readonly exclusive: boolean } },
+  asked: { readonly prefetch: number; readonly wish: Pick<QueueWish, 'exclusive' | 'subscriptionName'> },
   slashes: boolean,
 ): void {
+  const { prefetch, wish } = asked;
+  const exclusive = wish.exclusive || wish.subscriptionName !== null;
   if (!queue.mayAttach(exclusive)) {
     throw new BrokerError(
       'resource-locked',
@@ -349,12 +375,14 @@ function automaticKey(name: string): string {
   return `id:/temp-queue/${name}`;
 }
 
+const PLAIN = { exclusive: false, subscriptionName: null };
+
 export function subscribeToReplies(connection: Connection, name: string): void {
   const key = automaticKey(name);
   const queue = connection.temporary.queue(name);
   if (queue.consumerCount > 0 || connection.subscriptions.has(key)) return;
   const subscription = new Subscription(`/temp-queue/${name}`, key, connection.nextPlace++, AckMode.Auto);
-  attachQueue(connection, subscription, queue, NO_WISH, { prefetch: 0, wish: { exclusive: false } }, false);
+  attachQueue(connection, subscription, queue, NO_WISH, { prefetch: 0, wish: PLAIN }, false);
 }
 
 function endAutomatic(connection: Connection, name: string): void {
@@ -367,12 +395,23 @@ export function onUnsubscribe(connection: Connection, { headers }: FrameScanner)
   const destination = headers.string(Header.destination);
   const key = keyOf(connection, id, destination, 'UNSUBSCRIBE');
   const subscription = connection.subscriptions.get(key);
+  const name = subscriptionNameOf(connection, headers);
   if (subscription === undefined) {
+    if (name !== null) {
+      // One that is not in use: its client wants it no longer.
+      const kept = connection.vhost.queues.get(durableQueueName(connection, name));
+      if (kept !== undefined && kept.consumerCount === 0) {
+        connection.vhost.deleteQueue(kept);
+        answer(connection, connection.adapter.broker.positionOfAll());
+        return;
+      }
+    }
     throw stompError('subscription-unknown', `there is no subscription ${JSON.stringify(id ?? destination)}`);
   }
   const { queue } = subscription;
   endSubscription(connection, subscription);
-  if (subscription.durable && queue !== null && headers.is(Header.durable, 'true')) connection.vhost.deleteQueue(queue);
+  if (subscription.durable && queue !== null && (name !== null || headers.is(Header.durable, 'true')))
+    connection.vhost.deleteQueue(queue);
   answer(connection, connection.adapter.broker.positionOfAll());
 }
 

@@ -46,9 +46,9 @@ export class Temporary {
     return queue;
   }
 
-  /** The path of /temp-topic/<name> on amq.topic. */
+  /** The path of /temp-topic/<name> on amq.topic: one that everybody may answer to, and nobody else can read. */
   topicPath(name: string): string {
-    this.topics ??= `$temp/${randomName(this.connection.adapter.random, NAME_LENGTH)}`;
+    this.topics ??= `$reply/${randomName(this.connection.adapter.random, NAME_LENGTH)}`;
     return `${this.topics}/${levelToPath(name)}`;
   }
 

@@ -37,6 +37,10 @@ const listener = note(
       default: '/',
       why: 'Where clients are that name no virtual host themselves.',
     }),
+    activemq: flag({
+      default: false,
+      why: 'STOMP destinations mean what they mean to ActiveMQ: `>` is a wildcard, and a comma stands between several.',
+    }),
   }),
   { allowed: 'HOST:PORT, a port, off, or a section with host and port', verbatim: true },
 );

@@ -79,9 +79,9 @@ export function compose(config: Config, logger: Logger): Composition {
   const stomp = new StompAdapter({
     ...shared,
     serverVersion: VERSION,
+    activemq: (listener) => config.listeners[listener]?.activemq ?? false,
     options: {
       ...config.stomp,
-      greaterIsMany: false,
       levelsMax: config.mqtt.levelsMax,
       subscriptionsMax: SUBSCRIPTIONS_MAX,
       preAuthBytesMax: config.connection.preAuthBytesMax,

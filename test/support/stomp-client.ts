@@ -17,7 +17,6 @@ export const STOMP_DEFAULTS: StompOptions = {
   bodyBytesMax: 16 * 1024 * 1024,
   strictHost: false,
   prefetchDefault: 100,
-  greaterIsMany: false,
   levelsMax: 128,
   subscriptionsMax: 10_000,
   preAuthBytesMax: 65_536,
@@ -25,6 +24,7 @@ export const STOMP_DEFAULTS: StompOptions = {
 
 export interface StompWorldOptions extends WorldOptions {
   readonly stomp?: Partial<StompOptions>;
+  readonly activemq?: boolean;
 }
 
 export class StompWorld extends World {
@@ -42,6 +42,7 @@ export class StompWorld extends World {
         authenticator: world.authenticator,
         serverVersion: '1.2.3',
         listenerVhost: () => '/',
+        activemq: () => options.activemq ?? false,
         options: { ...STOMP_DEFAULTS, ...options.stomp },
       });
     super({

@@ -19,8 +19,8 @@ import { exchangeName, literalPath, mqttTopic, queueName, topicAndFilter } from 
 const invalid = expect.objectContaining({ name: 'BrokerError', code: 'invalid-argument' });
 const closed = expect.objectContaining({ name: 'BrokerError', code: 'access-refused' });
 
-const dialect = { greaterIsMany: false, levelsMax: 128 };
-const activemq = { greaterIsMany: true, levelsMax: 128 };
+const dialect = { activemq: false, levelsMax: 128 };
+const activemq = { activemq: true, levelsMax: 128 };
 
 function send(destination: string, by = dialect): SendAddress {
   const address = destinationToAddress(destination, by);
@@ -112,7 +112,7 @@ describe('STOMP destinations as addresses', () => {
   });
 
   test('a key has no more levels than the limit', () => {
-    const three = { greaterIsMany: false, levelsMax: 3 };
+    const three = { activemq: false, levelsMax: 3 };
     expect(parts(send('/topic/a.b.c', three))).toEqual(['amq.topic', 'a/b/c']);
     for (const text of ['/topic/a.b.c.d', '/topic/a/b/c/d', '/exchange/e/a.b.c.d']) {
       expect(() => destinationToAddress(text, three), text).toThrow(/4 levels and the limit is 3/);
@@ -146,10 +146,10 @@ describe('STOMP destinations as addresses', () => {
 
   test('every MQTT topic is a STOMP destination and back, in both notations', () => {
     fc.assert(
-      fc.property(mqttTopic, fc.boolean(), fc.boolean(), (topic, slashes, greaterIsMany) => {
+      fc.property(mqttTopic, fc.boolean(), fc.boolean(), (topic, slashes, activemq) => {
         const destination = addressToDestination(topicToAddress(topic), slashes);
         expect(destination).not.toMatch(/\p{Cc}| $/u);
-        expect(addressToTopic(send(destination, { ...dialect, greaterIsMany }))).toBe(topic);
+        expect(addressToTopic(send(destination, { ...dialect, activemq }))).toBe(topic);
       }),
       { numRuns: 2000 },
     );
@@ -209,8 +209,8 @@ describe('STOMP subscriptions as addresses', () => {
 
   test('an MQTT filter matches a topic exactly when its STOMP form matches the STOMP form', () => {
     fc.assert(
-      fc.property(topicAndFilter, fc.boolean(), fc.boolean(), ({ topic, filter }, slashes, greaterIsMany) => {
-        const by = { ...dialect, greaterIsMany };
+      fc.property(topicAndFilter, fc.boolean(), fc.boolean(), ({ topic, filter }, slashes, activemq) => {
+        const by = { ...dialect, activemq };
         const mqtt = filterToAddress(filter);
         if (mqtt.kind !== 'binding') throw new Error('a queue');
         const stomp = subscriptionToAddress(patternToDestination(mqtt.exchange, mqtt.pattern, slashes), by);
