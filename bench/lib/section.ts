@@ -1,7 +1,9 @@
 // Parts of bench/RESULTS.md that benchmarks of their own write: each stands between two marks, and whoever writes the rest of the file leaves it where it is.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { describeMachine } from './machine.ts';
 import { resultsPath } from './paths.ts';
+import { asMarkdown, type Table } from './table.ts';
 
 const begin = (name: string): string => `<!-- ${name}: begin -->`;
 const end = (name: string): string => `<!-- ${name}: end -->`;
@@ -29,4 +31,23 @@ export function readResults(): string {
 
 export function writeSection(name: string, section: string): void {
   writeFileSync(resultsPath, withSection(readResults() || '# Benchmark results\n', name, section));
+}
+
+/** Writes the section of the benchmark `name`, which was called with `args`. */
+export function writeTable(name: string, title: string, args: readonly string[], about: string, table: Table): void {
+  const machine = describeMachine();
+  const when = new Date().toISOString().slice(0, 16).replace('T', ' ');
+  writeSection(
+    name,
+    `## ${title}
+
+Measured on ${when} UTC on ${machine.cpuModel}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}, with
+
+    ${['npm run bench --', name, ...args].join(' ')}
+
+${about}
+
+${asMarkdown(table)}
+`,
+  );
 }

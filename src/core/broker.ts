@@ -11,11 +11,15 @@ import { Counters } from './counters.ts';
 import { decodeBinding, decodeExchange, decodeQueue, decodeSession } from './definitions.ts';
 import type { Publisher } from './publisher.ts';
 import type { Queue } from './queue.ts';
+import type { RetainedEntry } from './retained.ts';
 import type { Codec } from './run.ts';
-import { decodeRun } from './run-record.ts';
+import { decodeRun, encodeRun } from './run-record.ts';
 import { SelectorTable } from './selector/selector.ts';
 import type { Session } from './session.ts';
 import { Vhost } from './vhost.ts';
+
+/** Retained messages of a checkpoint are taken in slices of so many. */
+const RETAINED_SLICE = 256;
 
 export interface BrokerOptions {
   readonly storage: Storage;
@@ -229,7 +233,22 @@ export class Broker implements StorageListener {
     for (const [key, value] of state.load('retained')) {
       this.vhostOf(key).retain(key.slice(key.indexOf('\0') + 1), decodeRun(value, codecs));
     }
+    // There may be a million of them: they are not to be in memory twice.
+    state.lend('retained', () => this.retainedRecords());
     this.recovering = false;
+  }
+
+  private *retainedRecords(): Iterable<readonly [key: string, value: Uint8Array]> {
+    const slice: RetainedEntry[] = [];
+    for (const vhost of this.vhosts.values()) {
+      const walk = vhost.retained.walkAll();
+      for (let done = false; !done; ) {
+        slice.length = 0;
+        // Also what has expired: whoever takes it away says so to the store.
+        done = walk.next(RETAINED_SLICE, slice, 0);
+        for (const { path, run } of slice) yield [`${vhost.name}\0${path}`, encodeRun(run)];
+      }
+    }
   }
 
   /** Queues in the log that nothing refers to any more, such as that of a session which stopped being durable before the broker ended. They would keep their messages for ever. */

@@ -18,6 +18,8 @@ const ROWS_MIN = 64;
 const SCANNED_CHILDREN_MAX = 16;
 /** V8 makes a substring of this length a reference into the whole, which would keep every path it was cut from. */
 const SLICED_LENGTH_MIN = 13;
+/** Labels that many nodes may share: a million topics end in the same few words. */
+const SHARED_LABELS = 1024;
 /** No row. The root is row 0, which is nobody's child. */
 const NONE = 0;
 export const NO_VALUE = -1;
@@ -31,6 +33,8 @@ export class LevelTree {
   private births = new Float64Array(ROWS_MIN);
   private labels: string[] = [''];
   private readonly indexes = new Map<number, Map<string, number>>();
+  /** The last label of each hash: one string in memory for all nodes that have it. */
+  private readonly shared: string[] = new Array<string>(SHARED_LABELS).fill('');
   /** Given-up rows, linked by nexts. */
   private vacant = NONE;
   private rows = 1;
@@ -119,7 +123,7 @@ export class LevelTree {
       node = this.rows++;
     }
     const first = this.firsts[parent]!;
-    const own = label.length < SLICED_LENGTH_MIN ? label : flat(label);
+    const own = this.sharedLabel(label);
     this.parents[node] = parent;
     this.firsts[node] = NONE;
     this.nexts[node] = first;
@@ -133,6 +137,19 @@ export class LevelTree {
     if (index !== undefined) index.set(own, node);
     else this.indexIfMany(parent);
     return node;
+  }
+
+  private sharedLabel(label: string): string {
+    const { length } = label;
+    if (length === 0) return label;
+    const hash =
+      length * 31 + label.charCodeAt(0) * 7 + label.charCodeAt(length >> 1) * 131 + label.charCodeAt(length - 1);
+    const place = hash % SHARED_LABELS;
+    const there = this.shared[place]!;
+    if (there === label) return there;
+    const own = length < SLICED_LENGTH_MIN ? label : flat(label);
+    this.shared[place] = own;
+    return own;
   }
 
   private indexIfMany(parent: number): void {

@@ -65,16 +65,17 @@ export class RetainedTable {
   }
 
   /**
-   * Makes the one message of `run` (borrowed or owned) the topic's. False when the limits do not allow it; then the topic keeps what it had.
+   * Makes the one message of `run` (borrowed or owned) the topic's. False when the limits do not allow it and it is not forced; then the topic keeps what it had.
    */
-  set(path: string, run: Run): boolean {
+  set(path: string, run: Run, force = false): boolean {
     assert(run.count === 1, 'one message is retained at a time');
     const length = run.byteLength;
     const there = this.tree.find(path);
     let row = there < 0 ? NO_VALUE : this.tree.value(there);
     if (row === NO_VALUE) {
       const added = length + path.length;
-      if (this.entryCount >= this.limits.countMax || this.entryBytes + added > this.limits.bytesMax) return false;
+      if (!force && (this.entryCount >= this.limits.countMax || this.entryBytes + added > this.limits.bytesMax))
+        return false;
       const node = this.tree.findOrGrow(path);
       row = this.addRow();
       this.nodes[row] = node;
@@ -83,7 +84,7 @@ export class RetainedTable {
       this.entryBytes += added;
     } else {
       const added = length - this.lengths[row]!;
-      if (this.entryBytes + added > this.limits.bytesMax) return false;
+      if (!force && this.entryBytes + added > this.limits.bytesMax) return false;
       this.entryBytes += added;
       this.dropFrame(row);
     }

@@ -8,6 +8,9 @@
 //   hashes  [ 0 | h | h | 0 | h | … ]    0: free; the slots from hash & mask on, PROBES_MAX of them, are where an entry may stand
 //   routes  [   | r | r |   | r | … ]
 //
+// A table that has many routes takes a stranger only when it comes again (or by chance, in case its note was overwritten): a million topics that are published to once, as when
+// retained messages are loaded, are not to push out what is used, nor to be kept for nothing.
+//
 // The bound on probes makes texts chosen to collide push each other out instead of making look-ups slow.
 import { hashBytes, sameBytes } from '../lib/byte-hash.ts';
 import type { DestinationSet } from './destination-set.ts';
@@ -19,6 +22,11 @@ const PROBES_MAX = 32;
 const SLOTS_PER_ENTRY = 4;
 /** Of a route beside its text: the object, its key, the strings of both. */
 const ROUTE_BYTES = 400;
+
+/** Routes up to this many are kept from the first time on. */
+const STRANGERS_WELCOME = 4096;
+/** Beyond, one of so many strangers is. */
+const STRANGER_TAKEN_EACH = 32;
 
 export class Route {
   readonly exchange: string;
@@ -128,6 +136,9 @@ export class RouteTable {
   private old = new Generation();
   private readonly countMax: number;
   private readonly bytesMax: number;
+  /** Hashes of strangers, each in the place it falls on. Made when they are first refused. */
+  private noted: Uint32Array | null = null;
+  private strangers = 0;
 
   /** Both bounds are for the whole table and approximate: an entry counts ROUTE_BYTES and its text. */
   constructor(countMax: number, bytesMax: number) {
@@ -157,13 +168,26 @@ export class RouteTable {
     return route;
   }
 
-  /** Adds the route, or replaces the one with the same text. */
+  /** Adds the route, unless there are many and it is a stranger, or replaces the one with the same text. */
   insert(route: Route): void {
     const text = route.text;
     const hash = hashBytes(text, 0, text.length);
     const slot = this.young.find(hash, text, 0, text.length);
     if (slot >= 0) this.young.replace(slot, route);
-    else this.put(hash, route);
+    else if (this.size < STRANGERS_WELCOME || this.hasCome(hash)) this.put(hash, route);
+  }
+
+  private hasCome(hash: number): boolean {
+    if (this.noted === null) {
+      let places = STRANGERS_WELCOME;
+      while (places < this.countMax) places *= 2;
+      this.noted = new Uint32Array(places);
+    }
+    const place = hash & (this.noted.length - 1);
+    if (this.noted[place] === hash || ++this.strangers % STRANGER_TAKEN_EACH === 0) return true;
+    // Of two that fall on the same place and come in turn, neither would ever find its note.
+    if (this.noted[place] === 0 || (this.strangers & 1) === 0) this.noted[place] = hash;
+    return false;
   }
 
   clear(): void {

@@ -7,10 +7,15 @@ import { type Codec, Run } from './run.ts';
 
 const HEADER_BYTES = 24;
 
+let scratch = new DataView(new ArrayBuffer(4096));
+
+/** Borrowed or owned. The record is valid until the next call. */
 export function encodeRun(run: Run): Uint8Array {
   assert(run.count === 1, 'Only runs of one message are kept as state.');
-  const bytes = new Uint8Array(HEADER_BYTES + run.byteLength);
-  const view = new DataView(bytes.buffer);
+  const size = HEADER_BYTES + run.byteLength;
+  if (scratch.byteLength < size) scratch = new DataView(new ArrayBuffer(size));
+  const view = scratch;
+  const bytes = new Uint8Array(view.buffer, 0, size);
   view.setUint32(0, run.codec.id);
   view.setUint8(4, run.variant);
   view.setUint8(5, run.guarantee);

@@ -127,12 +127,12 @@ export class Vhost implements QueueOwner {
   retain(path: string, run: Run | null): number {
     const key = `${this.name}\0${path}`;
     if (run === null) return this.retained.clear(path) && this.state !== null ? this.state.remove('retained', key) : 0;
-    const owned = run.own();
-    if (!this.retained.set(path, owned)) {
+    // What was stored is kept, even when there is less room for it now.
+    if (!this.retained.set(path, run, this.broker.recovering)) {
       this.counters.refusedQuota++;
       return -1;
     }
-    return this.state === null ? 0 : this.state.put('retained', key, encodeRun(owned));
+    return this.state === null ? 0 : this.state.put('retained', key, encodeRun(run));
   }
 
   // ---- definitions

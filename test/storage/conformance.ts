@@ -266,6 +266,35 @@ export function storageConformance(name: string, makeEngine: () => Promise<Engin
       }
     });
 
+    it('keeps what its owner lends it, as the owner has it', async () => {
+      const owned = new Map<string, Uint8Array>();
+      const put = (key: string, value: string): void => {
+        owned.set(key, Buffer.from(value));
+        storage.state.put('lent', key, Buffer.from(value));
+      };
+      storage.state.put('lent', 'early', Buffer.from('e'));
+      owned.set('early', Buffer.from('e'));
+      storage.state.lend('lent', () => owned);
+      for (const key of ['kept', 'changed', 'removed']) put(key, 'before');
+      storage.endUnit();
+      put('changed', 'after');
+      owned.delete('removed');
+      storage.state.remove('lent', 'removed');
+      await endDurably(engine, storage);
+      const expected = new Map([
+        ['early', 'e'],
+        ['kept', 'before'],
+        ['changed', 'after'],
+      ]);
+      if (!engine.survives) return;
+      // The second time it comes from a checkpoint alone.
+      for (let round = 0; round < 2; round++) {
+        await reopen();
+        expect(new Map([...storage.state.load('lent')].map(([key, bytes]) => [key, text(bytes)]))).toEqual(expected);
+        storage.state.lend('lent', () => owned);
+      }
+    });
+
     (survives ? it : notApplicable)('brings everything back after a clean stop', async () => {
       const a = queue('a');
       const b = storage.log.openQueue('b', Durability.Written);

@@ -171,7 +171,7 @@ export class CheckpointDump {
       builder.set(at + 24, asBytes(set.queueIds));
       builder.set(at + 24 + 4 * set.queueIds.length, text);
     }
-    for (const [spaceText, entries] of contents.state.spaces) {
+    for (const [spaceText, entries] of contents.state.all()) {
       const space = Buffer.from(spaceText);
       for (const [keyText, value] of entries) {
         const key = Buffer.from(keyText);

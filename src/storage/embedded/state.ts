@@ -1,10 +1,11 @@
-// Keyed state: a map per space in memory, a record in the log for every change, everything in every checkpoint.
+// Keyed state: a map per space in memory, or what its owner lends instead, a record in the log for every change, everything in every checkpoint.
 import type { StateStore } from '../state-store.ts';
 import type { Log } from './log.ts';
 import { padded, RecordKind, TEXT_HEADER_BYTES } from './record.ts';
 
 export class EmbeddedState implements StateStore {
   readonly spaces = new Map<string, Map<string, Uint8Array>>();
+  private readonly lent = new Map<string, () => Iterable<readonly [key: string, value: Uint8Array]>>();
   private readonly log: () => Log;
 
   constructor(log: () => Log) {
@@ -21,14 +22,13 @@ export class EmbeddedState implements StateStore {
     const log = this.log();
     this.append(log, RecordKind.Put, Buffer.from(space), Buffer.from(key), value);
     // An exact copy: a slice would pin whatever the value lies in.
-    this.restore(space, key, new Uint8Array(value));
+    if (!this.lent.has(space)) this.restore(space, key, new Uint8Array(value));
     return log.unit;
   }
 
   remove(space: string, key: string): number {
     const log = this.log();
-    const entries = this.spaces.get(space);
-    if (entries === undefined || !entries.has(key)) return log.unit;
+    if (!this.lent.has(space) && this.spaces.get(space)?.has(key) !== true) return log.unit;
     this.append(log, RecordKind.Remove, Buffer.from(space), Buffer.from(key), NOTHING);
     this.forget(space, key);
     return log.unit;
@@ -36,6 +36,17 @@ export class EmbeddedState implements StateStore {
 
   load(space: string): Iterable<readonly [key: string, value: Uint8Array]> {
     return this.spaces.get(space) ?? [];
+  }
+
+  lend(space: string, entries: () => Iterable<readonly [key: string, value: Uint8Array]>): void {
+    this.lent.set(space, entries);
+    this.spaces.delete(space);
+  }
+
+  /** Everything, for a checkpoint; the log may change it between two steps. */
+  *all(): Iterable<readonly [space: string, entries: Iterable<readonly [key: string, value: Uint8Array]>]> {
+    yield* this.spaces;
+    for (const [space, entries] of this.lent) yield [space, entries()];
   }
 
   /** Puts an entry in place without writing it. */

@@ -48,6 +48,7 @@ class MemoryLog implements CommitLog {
 
 class MemoryState implements StateStore {
   readonly spaces = new Map<string, Map<string, Uint8Array>>();
+  private readonly lent = new Map<string, () => Iterable<readonly [key: string, value: Uint8Array]>>();
   private readonly log: MemoryLog;
 
   constructor(log: MemoryLog) {
@@ -55,6 +56,7 @@ class MemoryState implements StateStore {
   }
 
   put(space: string, key: string, value: Uint8Array): number {
+    if (this.lent.has(space)) return ++this.log.position;
     let entries = this.spaces.get(space);
     if (entries === undefined) {
       entries = new Map();
@@ -70,7 +72,12 @@ class MemoryState implements StateStore {
   }
 
   load(space: string): Iterable<readonly [key: string, value: Uint8Array]> {
-    return this.spaces.get(space) ?? [];
+    return this.lent.get(space)?.() ?? this.spaces.get(space) ?? [];
+  }
+
+  lend(space: string, entries: () => Iterable<readonly [key: string, value: Uint8Array]>): void {
+    this.lent.set(space, entries);
+    this.spaces.delete(space);
   }
 }
 
