@@ -93,6 +93,10 @@ export function answerPacket(connection: Connection, packet: Packet, position: n
 /** A PUBLISH that must not leave before the log is durable up to position. */
 export function sendWhenDurable(connection: Connection, pending: PendingPublish, position: number): void {
   const { confirms, adapter } = connection;
+  if (confirms.empty && position <= adapter.broker.log.durablePosition) {
+    sendFitting(connection, pending.frame, pending.packetId);
+    return;
+  }
   confirms.add(Math.max(position, confirms.lastPosition), 0, pending);
   adapter.awaitLog(connection);
 }
@@ -172,6 +176,8 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
     answerAgain(connection, PacketType.PUBREL, id);
     return;
   }
+  // Its message is on its way from the log, and its PUBLISH comes again.
+  if (state === InflightState.Recovered) return;
   if (state !== InflightState.AwaitPubrec) {
     if (connection.wire === 5 && packet.reasonCode >= FAILURE_MIN) return;
     // An identifier that is not known is answered all the same, so that the client can let go of it (MQTT 5.0 section 4.3.3, figure).

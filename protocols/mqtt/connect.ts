@@ -9,17 +9,16 @@ import * as acknowledgements from './acknowledgements.ts';
 import { replyPrefix, topicToAddress } from './addresses.ts';
 import { ClientState } from './client-state.ts';
 import { type Connection, ConnectionState } from './connection.ts';
-import { isRetain } from './direct.ts';
 import { packetLength } from './encoder.ts';
 import { EnhancedAuthentication } from './enhanced-authentication.ts';
 import { InflightState } from './inflight-window.ts';
 import { type Connect, connack } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
 import { Properties } from './properties.ts';
-import { dressedFrame, wireVersion } from './publish-form.ts';
+import { wireVersion } from './publish-form.ts';
 import { validPayload } from './publish-path.ts';
-import { PendingPublish, sendFitting } from './queue-consumer.ts';
 import { ReasonCode } from './reason-codes.ts';
+import { resend } from './resend.ts';
 import { consumeQueue, leaveQueues } from './subscriptions.ts';
 import { TopicAliases } from './topic-aliases.ts';
 import { validTopicName } from './topics.ts';
@@ -334,37 +333,14 @@ function resume(connection: Connection, client: ClientState, session: Session): 
       acknowledgements.answerAgain(connection, PacketType.PUBREL, id);
       continue;
     }
-    // Its message comes from the log, and takes the identifier up again.
+    // Its message comes from the log, and takes the identifier up again. That of a queue of its own counts when it is delivered.
     if (window.stateOf(id) === InflightState.Recovered) {
-      recovered++;
+      if (window.queueOf(id) === null) recovered++;
       continue;
     }
-    const queue = window.queueOf(id)!;
-    const delivery = queue.delivery(window.tagOf(id));
-    if (delivery === null) {
-      if (window.stateOf(id) === InflightState.AwaitPubrec) connection.adapter.stored.removeSent(session, id);
-      window.remove(id);
-      continue;
-    }
-    const { run, index, options } = delivery;
-    const qos = window.stateOf(id) === InflightState.AwaitPubrec ? 2 : 1;
-    const frame = dressedFrame(run, index, connection.wire, {
-      qos,
-      retain: options.retainAsPublished && isRetain(run),
-      // [MQTT-3.3.1-1]
-      dup: true,
-      packetId: id,
-      subscriptionIdentifiers: connection.wire === 5 ? options.subscriptionIdentifiers : null,
-      deliveryCount: 0,
-      nowMs: connection.nowMs,
-    });
-    if (qos === 2 && client.logged && queue.sequenceOf(window.tagOf(id)) !== 0) {
-      acknowledgements.sendWhenDurable(
-        connection,
-        new PendingPublish(id, frame),
-        connection.adapter.broker.log.position,
-      );
-    } else sendFitting(connection, frame, id);
+    if (resend(connection, client, id)) continue;
+    if (window.stateOf(id) === InflightState.AwaitPubrec) connection.adapter.stored.removeSent(session, id);
+    window.remove(id);
   }
   // [MQTT-4.9.0-1]
   client.credit.available = Math.max(0, connection.receiveMaximum - window.count + recovered);

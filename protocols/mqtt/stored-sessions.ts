@@ -16,6 +16,7 @@ import { encode } from './encoder.ts';
 import { InflightState } from './inflight-window.ts';
 import { publish } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
+import { SentBefore } from './resend.ts';
 import type { StoredWill } from './will.ts';
 
 const RECEIVED = 'mqtt.received';
@@ -67,6 +68,12 @@ export class StoredSessions {
 
   removeSent(session: Session, id: number): number {
     return this.remove(SENT, session, id);
+  }
+
+  /** The message under this identifier is gone; the client, which may know it, is asked to forget it. */
+  letGo(session: Session, id: number): void {
+    this.removeSent(session, id);
+    this.putReleased(session, id);
   }
 
   putReleased(session: Session, id: number): number {
@@ -126,6 +133,9 @@ export class StoredSessions {
       if (found === null) state.remove(RELEASED, key);
       else found.client.window.place(found.id, null, 0, InflightState.AwaitPubcomp);
     }
+    const queues = new Map<string, Queue>();
+    for (const vhost of this.broker.vhosts.values())
+      for (const queue of vhost.queues.values()) if (queue.log !== null) queues.set(queue.log.name, queue);
     for (const [key, value] of [...state.load(SENT)].sort(byId)) {
       const found = this.find(key);
       if (found === null) {
@@ -135,13 +145,24 @@ export class StoredSessions {
       if (value.length === 0) {
         // Its message has ended with the process. Only the client knows whether it has it: PUBREL lets it forget the identifier either way.
         found.client.window.place(found.id, null, 0, InflightState.AwaitPubcomp);
-        state.remove(SENT, key);
-        state.put(RELEASED, key, NOTHING);
+        this.letGo(found.client.session, found.id);
         continue;
       }
       const bytes = Buffer.from(value);
       const queue = bytes.toString('utf8', 8);
       const { client, id } = found;
+      if (queue !== client.session.queue?.log?.name) {
+        const shared = queues.get(queue);
+        if (shared === undefined) {
+          client.window.place(id, null, 0, InflightState.AwaitPubcomp);
+          this.letGo(client.session, id);
+        } else {
+          const sequence = bytes.readDoubleBE(0);
+          client.window.place(id, shared, sequence, InflightState.Recovered);
+          shared.reserve(sequence, new SentBefore(this, client, id));
+        }
+        continue;
+      }
       client.window.place(id, null, 0, InflightState.Recovered);
       client.recovered ??= new Map();
       let sequences = client.recovered.get(queue);

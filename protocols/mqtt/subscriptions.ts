@@ -6,6 +6,7 @@ import { NO_WISH } from '../../src/core/consumers.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { queueSpec } from '../../src/core/queue-spec.ts';
+import type { Heir } from '../../src/core/reservations.ts';
 import { addressResource, queueResource } from '../../src/core/resource.ts';
 import { SELECTOR_ARGUMENT, type Selector } from '../../src/core/selector/selector.ts';
 import type { Session, Subscription as SessionSubscription } from '../../src/core/session.ts';
@@ -244,7 +245,9 @@ export function stopConsuming(client: ClientState, subscription: SessionSubscrip
   if (queue === null || consumer === undefined) return;
   client.consumers.delete(filter);
   const { window } = client;
-  for (const id of window.inOrder()) if (window.queueOf(id) === queue) queue.keep(window.tagOf(id));
+  for (const id of window.inOrder()) {
+    if (window.queueOf(id) === queue && window.stateOf(id) !== InflightState.Recovered) queue.keep(window.tagOf(id));
+  }
   queue.detach(consumer);
 }
 
@@ -292,7 +295,9 @@ export function endDeliveries(client: ClientState): void {
   const given: { queue: Queue; tag: number }[] = [];
   for (const id of window.inOrder()) {
     const queue = window.queueOf(id);
-    if (window.stateOf(id) !== InflightState.AwaitPubrec || queue === null || queue === client.session.queue) continue;
+    if (queue === null || queue === client.session.queue) continue;
+    if (window.stateOf(id) === InflightState.Recovered) giveUp(queue, window.tagOf(id));
+    if (window.stateOf(id) !== InflightState.AwaitPubrec) continue;
     given.push({ queue, tag: window.tagOf(id) });
   }
   // In the order of the queue, as in leaveQueues.
@@ -301,6 +306,19 @@ export function endDeliveries(client: ClientState): void {
     queue.settle(tag, queue.name.startsWith(SHARE_PREFIX) ? Outcome.Rejected : Outcome.Requeued);
   }
 }
+
+/** As above, for a message that has not been read back from the log since the restart. */
+function giveUp(queue: Queue, sequence: number): void {
+  queue.unreserve(sequence);
+  if (queue.name.startsWith(SHARE_PREFIX)) queue.reserve(sequence, REJECTING);
+}
+
+const REJECTING: Heir = {
+  onFound: (queue, tag) => {
+    queue.settle(tag, Outcome.Rejected);
+  },
+  onMissing: () => undefined,
+};
 
 export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void {
   const { vhost, adapter } = connection;

@@ -71,6 +71,11 @@ export class Backlog implements FetchSink {
     return this.knownBytes;
   }
 
+  /** The number in the log from which on messages are not in the window; infinite when there is none. */
+  get next(): number {
+    return this.empty ? Number.POSITIVE_INFINITY : this.loadedTo;
+  }
+
   /** Others come before the message that was appended as `sequence`. */
   isBefore(sequence: number): boolean {
     return this.loadedTo < sequence;

@@ -56,7 +56,7 @@ export class MessageRing {
   private returnedStale = 0;
   private stragglers: Map<number, Straggler> | null = null;
 
-  /** Appends messages [index, index + count) of an owned run as Ready (or Held). firstSequence is 0 for messages that are not in the log. */
+  /** Appends messages [index, index + count) of an owned run as Ready (or Held; or Unsettled, with nobody, as after a delivery). firstSequence is 0 for messages that are not in the log. */
   push(
     run: Run,
     index: number,
@@ -75,10 +75,15 @@ export class MessageRing {
       this.options[at] = options;
       indexes[at] = index + i;
       states[at] = state;
-      attempts[at] = 0;
+      attempts[at] = state === EntryState.Unsettled ? 1 : 0;
+      this.owners[at] = 0;
       if (this.sequences !== null) this.sequences[at] = firstSequence === 0 ? 0 : firstSequence + i;
     }
     this.tail = tag;
+    if (state === EntryState.Unsettled) {
+      this.unsettledCount += count;
+      return;
+    }
     this.readyCount += count;
     this.readyBytes += frameBytes(run, index, count);
   }

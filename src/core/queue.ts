@@ -1,6 +1,7 @@
 // A queue: stores messages and gives them to its consumers in turn, as far as their credit goes. In memory it keeps a window (one ring per priority level, one in a plain
 // queue); what is beyond the window lies in the log (backlog.ts) and is read back when the window runs low. It relies on its log for durability and on its vhost for
 // routing; it never reads a clock (time comes in as a number) and knows no protocol.
+// A little longer than most files: window, backlog and consumers meet here, and the order in which they do is read in one place.
 //
 //   deliver ──▶ [window: rings] ──▶ consumer with credit ──▶ unsettled ──settle──▶ gone
 //      │             ▲    ▲                                     │
@@ -23,6 +24,7 @@ import type { Guarantee } from './guarantee.ts';
 import { EntryState, MessageRing } from './message-ring.ts';
 import { QUEUE_WINDOW, type QueueOwner, type QueueWindow } from './queue-owner.ts';
 import { Overflow, type QueueSpec } from './queue-spec.ts';
+import { type Heir, Reservations } from './reservations.ts';
 import type { Run } from './run.ts';
 
 /** Batches that one expire() reads to look for expired messages where nobody consumes: about a millisecond each. */
@@ -60,6 +62,8 @@ export class Queue implements Destination, BacklogOwner {
   private readonly backlog: Backlog | null;
   /** Batches of the backlog still to be looked through for expired messages. */
   private batchesToExpire = 0;
+  /** What was with somebody before a restart, and has not been read back. Null when there is none. */
+  private reservations: Reservations | null = null;
 
   constructor(spec: QueueSpec, log: QueueLog | null, owner: QueueOwner, window: QueueWindow = QUEUE_WINDOW) {
     this.name = spec.name;
@@ -221,6 +225,18 @@ export class Queue implements Destination, BacklogOwner {
     return true;
   }
 
+  /** The message of this number in the log was with `heir` when the process before this one ended: it is for nobody else. To be said before anybody consumes. */
+  reserve(sequence: number, heir: Heir): void {
+    this.reservations ??= new Reservations();
+    this.reservations.add(sequence, heir);
+    this.checkReservations();
+  }
+
+  /** It goes to whoever is next, after all. */
+  unreserve(sequence: number): void {
+    this.reservations?.take(sequence);
+  }
+
   /** The consumer of an unsettled delivery may leave without giving it back: it stays where it is until it is settled. False when there is no such delivery. */
   keep(tag: number): boolean {
     const level = tag % this.levels;
@@ -319,7 +335,10 @@ export class Queue implements Destination, BacklogOwner {
         this.forget(ring, tag);
       });
     }
-    return this.backlog === null ? count : count + this.backlog.purge();
+    if (this.backlog === null) return count;
+    count += this.backlog.purge();
+    this.checkReservations();
+    return count;
   }
 
   /** The queue is no more: consumers are told, the log forgets it. The vhost has already unbound it. */
@@ -327,6 +346,7 @@ export class Queue implements Destination, BacklogOwner {
     this.deleted = true;
     for (const consumer of this.consumers.clear()) consumer.onCancelled(this);
     this.backlog?.close();
+    this.reservations?.passed(Number.POSITIVE_INFINITY, this);
   }
 
   /** Drops what has expired by nowMs. Called by the vhost's tick for queues that said so by onQueueExpires. */
@@ -365,7 +385,12 @@ export class Queue implements Destination, BacklogOwner {
     const level = this.levels === 1 ? 0 : Math.min(run.priority, this.levels - 1);
     const ring = this.rings[level]!;
     const tag = ring.tail;
-    ring.push(run, index, 1, options, sequence, EntryState.Ready);
+    const heir = this.reservations === null ? null : this.reservations.take(sequence);
+    ring.push(run, index, 1, options, sequence, heir === null ? EntryState.Ready : EntryState.Unsettled);
+    if (heir !== null) {
+      heir.onFound(this, tag * this.levels + level);
+      return;
+    }
     if (run.expiresAtMs === 0 && this.spec.messageTtlMs === null) return;
     if (this.isExpired(run)) {
       this.owner.counters.droppedExpired++;
@@ -375,8 +400,15 @@ export class Queue implements Destination, BacklogOwner {
 
   onBatch(): void {
     if (this.batchesToExpire > 0) this.batchesToExpire--;
+    this.checkReservations();
     this.keepLimits();
     this.pump();
+  }
+
+  private checkReservations(): void {
+    if (this.reservations === null) return;
+    this.reservations.passed(this.backlog === null ? Number.POSITIVE_INFINITY : this.backlog.next, this);
+    if (this.reservations.empty) this.reservations = null;
   }
 
   /** Delivers from one ring. Returns false when no consumer has credit left. */

@@ -369,6 +369,49 @@ describe('over a crash', () => {
     ]);
   });
 
+  test.each(['$share/g/x', '$queue/x'])(
+    'QoS 2 of %s is for nobody else while its client is away, nor when it comes back and may take no more [MQTT-4.8.2-4]',
+    async (filter) => {
+      const durable = await DurableWorld.start();
+      const few = { clean: false, properties: properties({ sessionExpiryIntervalS: 10_000, receiveMaximum: 1 }) };
+      const member = await DurableClient.connected(durable, 'm', few);
+      await member.subscribe(filter, 2);
+      const publisher = await DurableClient.connected(durable, 'p', { clean: true });
+      const topic = filter.startsWith('$queue') ? filter : 'x';
+      await publisher.exchange(message(topic, 'one', 2, 1), message(topic, 'two', 2, 2));
+      expect(await member.exchange()).toMatchObject([{ packetId: 1, qos: 2 }]);
+      await durable.crash();
+      const other = await DurableClient.connected(durable, 'o');
+      expect(texts(await other.subscribe(filter, 2))).toEqual(['two']);
+      const again = new DurableClient(durable);
+      const packets = await again.exchange(connect({ clientId: 'm', ...few }));
+      expect(packets.slice(1)).toMatchObject([{ packetId: 1, qos: 2, dup: true }]);
+      expect(texts(packets)).toEqual(['one']);
+      await other.exchange(pubrec(1), pubcomp(1));
+      await again.exchange(pubrec(1), pubcomp(1));
+      const next = await DurableClient.connected(durable, 'p', { clean: true });
+      await next.exchange(message(topic, 'three', 2, 1), message(topic, 'four', 2, 2));
+      const got = [...texts(await other.exchange()), ...texts(await again.exchange())];
+      expect(got.sort()).toEqual(['four', 'three']);
+    },
+  );
+
+  test('what an ended session had of a queue at QoS 2 before the crash goes to others; of a share group it goes to nobody [MQTT-4.8.2-5]', async () => {
+    const durable = await DurableWorld.start();
+    const client = await DurableClient.connected(durable, 'm');
+    await client.exchange(subscribe(1, [subscription('$queue/x', 2), subscription('$share/g/x', 2)]));
+    const publisher = await DurableClient.connected(durable, 'p', { clean: true });
+    await publisher.exchange(message('$queue/x', 'queued', 2, 1), message('x', 'shared', 2, 2));
+    expect(texts(await client.exchange())).toEqual(['queued', 'shared']);
+    await durable.crash();
+    // Its session ends before anything is read back from the log.
+    const other = await DurableClient.connected(durable, 'o');
+    await DurableClient.connected(durable, 'm', { clean: true });
+    expect(
+      texts(await other.exchange(subscribe(1, [subscription('$queue/x', 2), subscription('$share/g/x', 2)]))),
+    ).toEqual(['queued']);
+  });
+
   test('what a session has kept goes when it ends', async () => {
     const durable = await DurableWorld.start();
     const client = await DurableClient.connected(durable, 's', { ...KEEP, will: will('w', {}) });

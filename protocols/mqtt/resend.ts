@@ -1,0 +1,64 @@
+// What a client has been sent and not answered, sent once more: when it comes back, or when the message comes back from the log after a restart.
+import type { Queue } from '../../src/core/queue.ts';
+import type { Heir } from '../../src/core/reservations.ts';
+import * as acknowledgements from './acknowledgements.ts';
+import type { ClientState } from './client-state.ts';
+import type { Connection } from './connection.ts';
+import { isRetain } from './direct.ts';
+import { InflightState } from './inflight-window.ts';
+import { PacketType } from './packet-type.ts';
+import { dressedFrame } from './publish-form.ts';
+import { PendingPublish, sendFitting } from './queue-consumer.ts';
+import type { StoredSessions } from './stored-sessions.ts';
+
+/** Sends the PUBLISH of an identifier in flight again. Returns false when its message is gone. */
+// [MQTT-4.4.0-1] [MQTT-4.4.0-2], [3.1.1 MQTT-4.4.0-1]
+export function resend(connection: Connection, client: ClientState, id: number): boolean {
+  const { window } = client;
+  const queue = window.queueOf(id)!;
+  const tag = window.tagOf(id);
+  const delivery = queue.delivery(tag);
+  if (delivery === null) return false;
+  const { run, index, options } = delivery;
+  const qos = window.stateOf(id) === InflightState.AwaitPubrec ? 2 : 1;
+  const frame = dressedFrame(run, index, connection.wire, {
+    qos,
+    retain: options.retainAsPublished && isRetain(run),
+    // [MQTT-3.3.1-1]
+    dup: true,
+    packetId: id,
+    subscriptionIdentifiers: connection.wire === 5 ? options.subscriptionIdentifiers : null,
+    deliveryCount: 0,
+    nowMs: connection.nowMs,
+  });
+  if (qos === 2 && client.logged) {
+    acknowledgements.sendWhenDurable(connection, new PendingPublish(id, frame), connection.adapter.broker.log.position);
+  } else sendFitting(connection, frame, id);
+  return true;
+}
+
+/** A QoS 2 message of a shared or named queue that was sent to this client before the broker was restarted: nobody else may get it [MQTT-4.8.2-4]. */
+export class SentBefore implements Heir {
+  private readonly stored: StoredSessions;
+  private readonly client: ClientState;
+  private readonly id: number;
+
+  constructor(stored: StoredSessions, client: ClientState, id: number) {
+    this.stored = stored;
+    this.client = client;
+    this.id = id;
+  }
+
+  onFound(queue: Queue, tag: number): void {
+    const { client, id } = this;
+    client.window.found(id, queue, tag);
+    if (client.connection !== null) resend(client.connection, client, id);
+  }
+
+  onMissing(): void {
+    const { client, id, stored } = this;
+    stored.letGo(client.session, id);
+    client.window.setState(id, InflightState.AwaitPubcomp);
+    if (client.connection !== null) acknowledgements.answerAgain(client.connection, PacketType.PUBREL, id);
+  }
+}
