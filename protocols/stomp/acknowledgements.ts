@@ -19,7 +19,7 @@ export function onAck(connection: Connection, scanner: FrameScanner): void {
   if (command === Command.NACK && version === Version.V1_0) {
     throw stompError('command-unknown', 'NACK came with STOMP 1.1; this connection speaks 1.0');
   }
-  // STOMP 1.2 "ACK": the id header is the ack header of the MESSAGE. Before, message-id and (from 1.1 on required) subscription name it.
+  // [STOMP-A-1] [STOMP-A-2] [STOMP-A-3] STOMP 1.2 "ACK": the id header is the ack header of the MESSAGE. Before, message-id and (from 1.1 on required) subscription name it.
   const name = version === Version.V1_2 ? Header.id : Header['message-id'];
   const index = headers.find(name);
   if (index < 0)
@@ -87,7 +87,7 @@ function outcomeOf({ headers, command }: FrameScanner): Outcome {
   return headers.is(Header.requeue, 'false') ? Outcome.Rejected : Outcome.Requeued;
 }
 
-/** STOMP 1.2 "SUBSCRIBE": with ack:client an ACK or NACK means all deliveries of the subscription up to the one named. */
+/** STOMP 1.2 "SUBSCRIBE": with ack:client an ACK or NACK means all deliveries of the subscription up to the one named. [STOMP-U-7] [STOMP-A-5] */
 export function settle(connection: Connection, subscription: Subscription, number: number, outcome: Outcome): void {
   const { unsettled, queue, consumer } = subscription;
   let first = subscription.ackMode === AckMode.Client ? unsettled!.first : number;

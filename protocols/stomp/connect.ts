@@ -23,6 +23,7 @@ export function onConnect(connection: Connection, { headers }: FrameScanner): vo
   // From here on the client is known to understand this version's errors.
   connection.version = version;
   const host = headers.string(Header.host);
+  // [STOMP-C-7]
   const vhost = host === null ? undefined : adapter.broker.vhosts.get(host);
   if (vhost !== undefined) connection.vhost = vhost;
   else if (host !== null && adapter.options.strictHost) {
@@ -31,7 +32,7 @@ export function onConnect(connection: Connection, { headers }: FrameScanner): vo
       `there is no virtual host ${JSON.stringify(host.slice(0, 100))}, and stomp.strictHost is set`,
     );
   }
-  // 1.0 has no heart-beats.
+  // 1.0 has no heart-beats. [STOMP-H-1] [STOMP-H-6]
   const text = version === Version.V1_0 ? null : headers.string(Header['heart-beat']);
   const heartBeat = text === null ? NO_HEART_BEAT : parseHeartBeat(text);
   if (heartBeat === null)
@@ -67,7 +68,7 @@ export function onConnect(connection: Connection, { headers }: FrameScanner): vo
   });
 }
 
-/** STOMP 1.2 "Protocol Negotiation": without accept-version the client speaks 1.0. */
+/** STOMP 1.2 "Protocol Negotiation": without accept-version the client speaks 1.0. [STOMP-C-3] [STOMP-C-4] [STOMP-C-5] */
 function highestCommon(acceptVersion: string | null): Version {
   if (acceptVersion === null) return Version.V1_0;
   const accepted = acceptVersion.split(',').map((version) => version.trim());
@@ -86,6 +87,7 @@ function onAuthenticated(connection: Connection, { version, heartBeat }: Connect
   const { adapter, transport } = connection;
   if (!result.ok) {
     adapter.broker.counters.connectionsRefused++;
+    // [STOMP-C-8]
     throw stompError('login-refused', `access refused: ${REFUSALS[result.reason]}`);
   }
   const { heartBeatSendMs, heartBeatReceiveMs } = adapter.options;
@@ -96,6 +98,7 @@ function onAuthenticated(connection: Connection, { version, heartBeat }: Connect
   const receiveMs = agreedInterval(heartBeat.sendsMs, heartBeatReceiveMs);
   if (sendMs > 0 || receiveMs > 0)
     connection.heartBeat = new HeartBeat(sendMs, receiveMs, transport.kind, adapter.monotonicMs);
+  // [STOMP-C-1] [STOMP-C-6] [STOMP-C-9] [STOMP-C-10]
   const headers = [
     'version',
     versionText(version),

@@ -127,6 +127,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
 
   onChunk(bytes: Uint8Array, start: number, end: number): void {
     this.lastReceivedMs = this.adapter.monotonicMs;
+    // [STOMP-D-3]
     if (this.state >= ConnectionState.Leaving) return;
     // What is appended to the log belongs to a unit that ends with the turn, whether or not anybody is sent anything.
     this.adapter.turn.request();
@@ -186,6 +187,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     switch (command) {
       case Command.CONNECT:
       case Command.STOMP:
+        // [STOMP-C-11] [STOMP-C-12]
         throw stompError('connect-repeated', `${COMMAND_NAMES[command]!} came a second time`);
       case Command.SUBSCRIBE:
         onSubscribe(this, scanner);
@@ -210,7 +212,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     }
   }
 
-  /** STOMP 1.2 "DISCONNECT": its receipt says that everything before it has been done. */
+  /** STOMP 1.2 "DISCONNECT": its receipt says that everything before it has been done. [STOMP-D-1] [STOMP-D-2] */
   private onDisconnect(): void {
     this.endAll();
     answer(this, this.adapter.broker.positionOfAll());
@@ -403,6 +405,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   tick(nowMs: number): void {
     const { heartBeat, output } = this;
     if (heartBeat === null || this.state !== ConnectionState.Connected) return;
+    // [STOMP-H-3] [STOMP-H-4] [STOMP-H-5] [STOMP-H-7]
     // While nothing is read from it, nothing is known about it.
     if (this.pauseCount > 0) this.lastReceivedMs = nowMs;
     if (heartBeat.silenceMaxMs > 0 && nowMs - this.lastReceivedMs > heartBeat.silenceMaxMs) {
@@ -445,7 +448,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     this.fail(error, receiptId);
   }
 
-  /** STOMP 1.2 "ERROR": says why, and ends. */
+  /** STOMP 1.2 "ERROR": says why, and ends. [STOMP-R-4] [STOMP-R-5] */
   fail(error: ProtocolError | BrokerError, receiptId: string | null): void {
     if (this.closed) return;
     const { logger } = this.adapter;
@@ -472,6 +475,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
       if (queue === null) leave();
       else queue.part(leave);
     }
+    // [STOMP-T-5]
     this.transactions.abortAll();
     this.temporary.end();
     this.replay?.stop();

@@ -278,7 +278,7 @@ export class FrameScanner {
     if (byte >= 0x80) return HeaderFlag.NON_ASCII;
     switch (byte) {
       case BACKSLASH:
-        // STOMP 1.0 has no escapes, and CONNECT and CONNECTED have none in any version. STOMP 1.2 "Value Encoding".
+        // STOMP 1.0 has no escapes, and CONNECT and CONNECTED have none in any version. STOMP 1.2 "Value Encoding". [STOMP-F-10] [STOMP-F-11]
         return this.version === Version.V1_0 || this.neverEscaped ? HeaderFlag.RAW : HeaderFlag.ESCAPED;
       case COLON:
         return HeaderFlag.RAW;
@@ -287,7 +287,7 @@ export class FrameScanner {
       case CR:
         if (p + 1 >= end) return MORE;
         if (bytes[p + 1] === LF) return LINE_END;
-        // STOMP 1.2 "Augmented BNF": a header has no CR. STOMP 1.1 has no other way to write one.
+        // STOMP 1.2 "Augmented BNF": a header has no CR [STOMP-F-3] [STOMP-F-4]. STOMP 1.1 has no other way to write one.
         if (this.version === Version.V1_2) {
           this.fail('line-end-invalid', `${this.line()} has a CR that is not followed by LF`);
         }
@@ -299,7 +299,7 @@ export class FrameScanner {
 
   private addHeader(bytes: Uint8Array, lineStart: number, nameEnd: number, lineEnd: number, flags: number): void {
     const { headerBytesMax, headersMax } = this.limits;
-    // STOMP 1.2 "Size Limits".
+    // STOMP 1.2 "Size Limits". [STOMP-F-19]
     if (lineEnd - lineStart > headerBytesMax) this.failLine();
     if (this.headers.count >= headersMax) {
       this.fail('header-count-exceeded', `more than ${headersMax} headers in a frame (stomp.headersMax)`);
@@ -320,7 +320,7 @@ export class FrameScanner {
       const next = ++p < end ? bytes[p]! : NUL;
       if (next === 0x6e || next === 0x63 || next === BACKSLASH) continue;
       if (next === 0x72 && this.version === Version.V1_2) continue;
-      // STOMP 1.2 "Value Encoding": undefined escape sequences are a fatal protocol error.
+      // STOMP 1.2 "Value Encoding": undefined escape sequences are a fatal protocol error. [STOMP-F-7] [STOMP-F-8] [STOMP-F-9]
       const version = this.version === Version.V1_2 ? '1.2' : '1.1';
       const found = quoted(bytes, p - 1, Math.min(p + 1, end));
       this.fail('header-escape-invalid', `${this.line()} has ${found}, no escape of STOMP ${version}`);
@@ -355,7 +355,7 @@ export class FrameScanner {
     return this.scanBodyByLength(bytes, end);
   }
 
-  /** STOMP 1.2 "Header content-length": that many octets are read, whatever they are, and NUL still follows. */
+  /** STOMP 1.2 "Header content-length": that many octets are read, whatever they are, and NUL still follows. [STOMP-F-14] [STOMP-F-16] */
   private scanBodyByLength(bytes: Uint8Array, end: number): Scan {
     const bodyEnd = this.bodyStart + this.contentLength;
     if (bodyEnd >= end) {
@@ -372,7 +372,7 @@ export class FrameScanner {
     return this.finish(bytes, bodyEnd, end);
   }
 
-  /** STOMP 1.2 "Header content-length": without it the body ends at the first NUL. */
+  /** STOMP 1.2 "Header content-length": without it the body ends at the first NUL. [STOMP-F-15] */
   private findBodyEnd(bytes: Uint8Array, end: number): Scan {
     // May look further than `end`, at old bytes; it is still the fastest way, and it is taken once per frame.
     const found = this.headers.buffer().indexOf(NUL, this.bodyStart);
@@ -420,6 +420,7 @@ export class FrameScanner {
     }
     // STOMP 1.0 "SUBSCRIBE": the body is ignored.
     if (this.version === Version.V1_0 && !this.opensNewer()) return;
+    // [STOMP-F-17]
     this.fail(
       'body-not-allowed',
       `${COMMAND_NAMES[this.command]!} has a body of ${this.bodyEnd - this.bodyStart} octets`,
@@ -474,7 +475,7 @@ export class FrameScanner {
   }
 }
 
-/** STOMP 1.2 "STOMP Frames": NUL can be followed by line ends. A CR whose LF has not come yet is left alone. */
+/** STOMP 1.2 "STOMP Frames": NUL can be followed by line ends [STOMP-F-5]. A CR whose LF has not come yet is left alone. */
 function skipLineEnds(bytes: Uint8Array, pos: number, end: number): number {
   let p = pos;
   while (p < end) {

@@ -34,9 +34,9 @@ function escapeTable(escapes: Readonly<Record<number, number>>): EscapeTable {
 
 const PLAIN_VALUE = escapeTable({ [LF]: INSTEAD | 0x20, [CR]: INSTEAD | 0x20 });
 const PLAIN_NAME = escapeTable({ [LF]: INSTEAD | 0x20, [CR]: INSTEAD | 0x20, [COLON]: INSTEAD | 0x5f });
-// STOMP 1.1 "Value Encoding": \n, \c and \\; a CR has no escape and stands for itself.
+// [STOMP-F-8] STOMP 1.1 "Value Encoding": \n, \c and \\; a CR has no escape and stands for itself.
 const ESCAPES_1_1 = escapeTable({ [LF]: 0x6e, [COLON]: 0x63, [BACKSLASH]: BACKSLASH });
-// STOMP 1.2 "Value Encoding": \r, \n, \c and \\.
+// [STOMP-F-7] STOMP 1.2 "Value Encoding": \r, \n, \c and \\.
 const ESCAPES_1_2 = escapeTable({ [LF]: 0x6e, [CR]: 0x72, [COLON]: 0x63, [BACKSLASH]: BACKSLASH });
 
 function nameTable(version: Version): EscapeTable {

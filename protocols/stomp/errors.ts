@@ -119,6 +119,7 @@ export function errorFrame(
   const headers = ['message', message, 'content-type', 'text/plain;charset=utf-8'];
   // STOMP 1.2 "Protocol Negotiation": the ERROR for no common version lists the supported ones.
   if (error.code === 'version-unsupported') headers.push('version', '1.0,1.1,1.2');
+  // [STOMP-R-6]
   if (receiptId !== null) headers.push('receipt-id', receiptId);
   const lines = [known === null ? word : word === '' ? error.message : `${word} - ${error.message}`];
   if (help !== '') lines.push(help);

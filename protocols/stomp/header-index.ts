@@ -49,7 +49,7 @@ export class HeaderIndex {
   /** Number → index of its first header, -1 when absent. */
   private readonly slots = new Int16Array(HEADER_NUMBERS).fill(-1);
 
-  /** Index of the first header with this number, or -1. STOMP 1.2 "Repeated Header Entries": the first one counts. */
+  /** Index of the first header with this number, or -1. STOMP 1.2 "Repeated Header Entries": the first one counts. [STOMP-F-18] */
   find(number: number): number {
     return this.slots[number]!;
   }

@@ -1,4 +1,4 @@
-// Heart-beats: what two ends agree on in CONNECT and CONNECTED, and the watch over both directions, driven by the adapter's tick. STOMP 1.2 "Heart-beating".
+// Heart-beats: what two ends agree on in CONNECT and CONNECTED, and the watch over both directions, driven by the adapter's tick. STOMP 1.2 "Heart-beating" [STOMP-H-2].
 import type { TransportKind } from '../../src/io/transport.ts';
 
 /** A sender is given twice its interval before it counts as gone: the specification asks receivers for a margin. */

@@ -318,6 +318,7 @@ export class PublishPath {
     const { headers } = scanner;
     const { version } = connection;
     const destination = headers.find(Header.destination);
+    // [STOMP-S-1]
     if (destination < 0) throw stompError('header-missing', 'SEND without the header destination');
     const route = connection.findRoute(headers, destination);
     this.route = route;

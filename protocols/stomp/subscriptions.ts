@@ -81,7 +81,7 @@ export class Subscription {
 /** The key of a subscription: its id, or in STOMP 1.0 its destination when it has none. */
 function keyOf(connection: Connection, id: string | null, destination: string | null, command: string): string {
   if (id !== null) return `id:${id}`;
-  // STOMP 1.1 "SUBSCRIBE": the id is required.
+  // STOMP 1.1 "SUBSCRIBE": the id is required. [STOMP-U-2] [STOMP-U-3] [STOMP-U-11] [STOMP-U-12]
   if (connection.version !== Version.V1_0) throw stompError('header-missing', `${command} without the header id`);
   if (destination === null) throw stompError('header-missing', `${command} without the header id or destination`);
   return `destination:${destination}`;
@@ -122,6 +122,7 @@ const NOT_OFFERED: readonly HeaderName[] = ['browser'];
 
 function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe {
   const destination = headers.string(Header.destination);
+  // [STOMP-U-1]
   if (destination === null) throw stompError('header-missing', 'SUBSCRIBE without the header destination');
   const id = headers.string(Header.id);
   const key = keyOf(connection, id, destination, 'SUBSCRIBE');
@@ -131,6 +132,7 @@ function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe 
       throw stompError('header-not-allowed', `SUBSCRIBE with ${name}, which is not offered`);
   }
   const subscriptionName = subscriptionNameOf(connection, headers);
+  // [STOMP-U-6] [STOMP-U-10]
   const ack = headers.string(Header.ack) ?? 'auto';
   if (!Object.hasOwn(ACK_MODES, ack)) {
     const found = JSON.stringify(ack.slice(0, 50));
@@ -206,6 +208,7 @@ function checkSubscribe(connection: Connection, { key, id, destination, address 
   const { subscriptions, adapter } = connection;
   const { subscriptionsMax } = adapter.options;
   if (address.kind === 'temp-queue') endAutomatic(connection, address.name);
+  // [STOMP-U-4]
   if (subscriptions.has(key)) {
     throw stompError('subscription-exists', `there is a subscription ${JSON.stringify(id ?? destination)} already`);
   }
@@ -415,7 +418,7 @@ export function onUnsubscribe(connection: Connection, { headers }: FrameScanner)
   answer(connection, connection.adapter.broker.positionOfAll());
 }
 
-/** Ends it; what is not settled goes back to its queue, for others. */
+/** Ends it; what is not settled goes back to its queue, for others. [STOMP-U-9] [STOMP-U-13] */
 export function endSubscription(connection: Connection, subscription: Subscription): void {
   if (subscription.ended) return;
   const { vhost, adapter } = connection;

@@ -83,7 +83,7 @@ export class Transactions {
   }
 
   private begin(id: string): void {
-    // STOMP 1.2 "BEGIN": the identifiers of open transactions must be different.
+    // STOMP 1.2 "BEGIN": the identifiers of open transactions must be different. [STOMP-T-2]
     if (this.open.has(id)) throw stompError('transaction-exists', `transaction ${JSON.stringify(id)} is open already`);
     if (this.open.size >= TRANSACTIONS_MAX) {
       throw stompError('session-limit-exceeded', `more than ${TRANSACTIONS_MAX} open transactions of one connection`);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MQTT5, MQTT311 } from './statements.ts';
+import { findStomp, statements, stompMarkdown, unknownStomp, untestedStomp } from './stomp-table.ts';
 import { find, markdown, unknown, untested } from './table.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -25,4 +26,12 @@ test('no statement stands twice in the list', () => {
   for (const list of [MQTT5, MQTT311]) {
     expect(new Set(list.map(({ id }) => id)).size).toBe(list.length);
   }
+});
+
+test('every statement of STOMP has a test, every tag is a statement, and the table is made of them', () => {
+  const stomp = findStomp(root);
+  expect(untestedStomp(stomp)).toEqual([]);
+  expect(unknownStomp(stomp)).toEqual([]);
+  expect(readFileSync(join(root, 'test/conformance/stomp.md'), 'utf8')).toBe(stompMarkdown(stomp));
+  expect(new Set(statements()).size).toBe(statements().length);
 });

@@ -18,11 +18,16 @@ export interface Found {
 }
 
 export function find(root: string): Found {
+  return findTags(root, CODE, TAG);
+}
+
+/** tag: one or two groups, the last of which is the number and the first what stands in front of it. */
+export function findTags(root: string, folders: readonly string[], tag: RegExp): Found {
   const code = new Map<string, Set<string>>();
   const tests = new Map<string, Set<string>>();
-  for (const path of files(root, CODE, '.ts')) collect(code, readFileSync(join(root, path), 'utf8'), path);
+  for (const path of files(root, folders, '.ts')) collect(code, readFileSync(join(root, path), 'utf8'), path, tag);
   for (const path of files(root, TESTS, '.test.ts')) {
-    collect(tests, readFileSync(join(root, path), 'utf8').replaceAll(COMMENT, ''), path);
+    collect(tests, readFileSync(join(root, path), 'utf8').replaceAll(COMMENT, ''), path, tag);
   }
   return { code, tests };
 }
@@ -35,9 +40,9 @@ function* files(root: string, folders: readonly string[], end: string): Iterable
   }
 }
 
-function collect(into: Map<string, Set<string>>, text: string, path: string): void {
-  for (const [, version = '', id] of text.matchAll(TAG)) {
-    const tag = `${version}${id}`;
+function collect(into: Map<string, Set<string>>, text: string, path: string, pattern: RegExp): void {
+  for (const [, first = '', last = ''] of text.matchAll(pattern)) {
+    const tag = `${first}${last}`;
     let paths = into.get(tag);
     if (paths === undefined) {
       paths = new Set();
@@ -113,7 +118,7 @@ export function markdown(found: Found): string {
 }
 
 /** Short names of files, without folders. */
-function names(paths: ReadonlySet<string> | undefined): string {
+export function names(paths: ReadonlySet<string> | undefined): string {
   if (paths === undefined) return '';
   return [...new Set([...paths].map((path) => path.slice(path.lastIndexOf('/') + 1).replace(/\.ts$/, '')))]
     .sort()
