@@ -1,4 +1,4 @@
-// What the tests need beyond npm's packages: mosquitto with its clients, paho, Chromium, and a stand-in for uWebSockets.js. Installs what it can, writes down
+// What the tests need beyond npm's packages: mosquitto with its clients, paho, stomp.py, Chromium, and a stand-in for uWebSockets.js. Installs what it can, writes down
 // what is there and why the rest is not (node_modules/.sluice-test/report.json, read by test/support/requirements.ts), and in CI fails when
 // anything is missing. Plain JavaScript on Node alone. Costs a few milliseconds when everything is there.
 import { spawnSync } from 'node:child_process';
@@ -107,18 +107,24 @@ function programs() {
   return found;
 }
 
-/** A Python that has paho. Debian's packages are for Debian's own Python, which need not be the first on the PATH. */
-function pythonWithPaho() {
+/** A Python that has a module. Debian's packages are for Debian's own Python, which need not be the first on the PATH. */
+function pythonWith(module) {
   const pythons = [findProgram(['python3']), '/usr/bin/python3'].filter((path) => path !== null && isProgram(path));
   const reachable = pythons.filter((path) => path !== '/usr/bin/python3' || searchedFolders().includes('/usr/bin'));
-  return reachable.find((path) => run(path, ['-c', 'import paho.mqtt.client']).ok) ?? null;
+  return reachable.find((path) => run(path, ['-c', `import ${module}`]).ok) ?? null;
 }
 
-function paho() {
-  let path = pythonWithPaho();
-  const why = path === null ? installDebian(['python3', 'python3-paho-mqtt']) : '';
-  path ??= pythonWithPaho();
-  const reason = path === null ? `no python3 has paho-mqtt, and ${why || 'its package did not bring it'}` : '';
+/** requirement → the module of Python, and its Debian package. */
+const MODULES = {
+  paho: { module: 'paho.mqtt.client', debian: 'python3-paho-mqtt' },
+  stompPy: { module: 'stomp', debian: 'python3-stomp' },
+};
+
+function pythonModule({ module, debian }) {
+  let path = pythonWith(module);
+  const why = path === null ? installDebian(['python3', debian]) : '';
+  path ??= pythonWith(module);
+  const reason = path === null ? `no python3 has ${module}, and ${why || 'its package did not bring it'}` : '';
   return { available: path !== null, path: path ?? '', reason };
 }
 
@@ -166,7 +172,10 @@ function main() {
   // Loading one takes a process; what loaded once with this Node, or this Python, loads again.
   const known = before.node === process.version && before.uws?.available === true && existsSync(before.uws.path);
   now.uws = known ? before.uws : uws();
-  now.paho = before.paho?.available === true && isProgram(before.paho.path) ? before.paho : paho();
+  for (const [requirement, wanted] of Object.entries(MODULES)) {
+    const there = before[requirement];
+    now[requirement] = there?.available === true && isProgram(there.path) ? there : pythonModule(wanted);
+  }
   writeFileSync(REPORT, `${JSON.stringify(now, null, 2)}\n`);
 
   const missing = Object.entries(now).filter(([, { available }]) => available === false);

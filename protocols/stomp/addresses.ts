@@ -70,8 +70,11 @@ const IN_DOTTED_LEVEL = /[./%*#]/g;
 const IN_SLASHED_LEVEL = /[/%*#]/g;
 const ANYWHERE = /\p{Cc}| +$/gu;
 
+/** Spring's /user/queue/errors is the topic user/queue/errors: nothing is put in for the user. */
+const USER = 'user/';
+
 const FORMS =
-  '/topic/<key>, /queue/<queue>, /amq/queue/<queue>, /exchange/<exchange>/<key>, /temp-queue/<name>, /temp-topic/<name> or /reply-queue/<queue>';
+  '/topic/<key>, /queue/<queue>, /amq/queue/<queue>, /exchange/<exchange>/<key>, /temp-queue/<name>, /temp-topic/<name>, /reply-queue/<queue> or /user/<key>';
 
 /** Throws BrokerError: 'invalid-argument' for what is no address, 'access-refused' for what is one that no client can send to. */
 export function destinationToAddress(destination: string, dialect: StompDialect): SendAddress | TempAddress {
@@ -93,6 +96,8 @@ export function destinationToAddress(destination: string, dialect: StompDialect)
       return { kind: 'temp-queue', name: percentDecode(rest) };
     case '/temp-topic/':
       return { kind: 'temp-topic', name: percentDecode(rest) };
+    case '/user/':
+      return keyAddress(destination, TOPIC_EXCHANGE, USER + rest, dialect);
   }
 }
 
@@ -130,6 +135,8 @@ export function subscriptionToAddress(destination: string, dialect: StompDialect
       return { kind: 'temp-queue', name: percentDecode(rest) };
     case '/temp-topic/':
       return { kind: 'temp-topic', name: percentDecode(rest) };
+    case '/user/':
+      return patternAddress(destination, TOPIC_EXCHANGE, USER + rest, dialect);
   }
 }
 
@@ -159,6 +166,7 @@ const PREFIXES = [
   '/temp-queue/',
   '/temp-topic/',
   '/reply-queue/',
+  '/user/',
 ] as const;
 
 function split(destination: string): { prefix: (typeof PREFIXES)[number]; rest: string } {

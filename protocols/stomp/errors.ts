@@ -63,7 +63,7 @@ const SESSION_ERRORS = {
   'header-not-allowed': text('Invalid header', ''),
   'destination-invalid': text(
     'Invalid destination',
-    'Destinations start with /topic/, /queue/, /amq/queue/, /exchange/, /temp-queue/, /temp-topic/ or /reply-queue/.',
+    'Destinations start with /topic/, /queue/, /amq/queue/, /exchange/, /temp-queue/, /temp-topic/, /reply-queue/ or /user/.',
   ),
   'subscription-exists': text(
     'Duplicated subscription identifier',

@@ -17,9 +17,16 @@ describe.each([
   ['1.1', 'v11.stomp', '/stomp'],
   ['1.2', 'v12.stomp', '/stomp'],
   ['1.2', 'v12.stomp', '/ws'],
+  ['1.2', '', 'tcp'],
+  ['1.0', '', 'tcp'],
 ] as const)('@stomp/stompjs with STOMP %s by subprotocol %s at %s', (version, subprotocol, path) => {
   const connect = async (config: StompConfig = {}) =>
-    broker.keep(await StompJs.connect(broker.wsUrl(path), { stompVersions: new Versions([version]), ...config }));
+    broker.keep(
+      await StompJs.connect(path === 'tcp' ? `tcp://127.0.0.1:${broker.ports.stomp}` : broker.wsUrl(path), {
+        stompVersions: new Versions([version]),
+        ...config,
+      }),
+    );
 
   it('agrees on version and subprotocol', async () => {
     const client = await connect();
@@ -130,5 +137,21 @@ describe.each([
     }
     await client.publish('/topic/still', 'here');
     expect(client.closed.waiting).toEqual([]);
+  });
+
+  it("takes Spring's destinations as they are", async () => {
+    const client = await connect();
+    const seen: string[] = [];
+    for (const destination of [
+      '/topic/prices/eur',
+      '/queue/orders-user7',
+      '/user/queue/errors',
+      '/user/bob/queue/news',
+    ]) {
+      const subscription = await client.subscribe(destination, { id: destination });
+      await client.publish(destination, destination);
+      seen.push(`${(await subscription.messages.next()).headers.subscription} ${destination}`);
+    }
+    expect(seen.map((line) => line.split(' ')[0] === line.split(' ')[1])).toEqual([true, true, true, true]);
   });
 });

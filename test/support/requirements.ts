@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 export interface Requirement {
   readonly name: string;
   readonly available: boolean;
-  /** The program, for `paho` the Python that has it, for `uws` the module. '' where it is missing. */
+  /** The program, for `paho` and `stompPy` the Python that has it, for `uws` the module. '' where it is missing. */
   readonly path: string;
   /** Why it is missing. */
   readonly reason: string;
@@ -20,6 +20,7 @@ export type RequirementName =
   | 'mosquittoSub'
   | 'mosquittoRr'
   | 'paho'
+  | 'stompPy'
   | 'chromium'
   | 'uws';
 

@@ -1,4 +1,5 @@
 // @stomp/stompjs over ws as the tests use it: promises with deadlines, nothing reconnects unless asked to.
+import { connect, type Socket } from 'node:net';
 import {
   Client,
   type IFrame,
@@ -25,6 +26,48 @@ export class StompJsSubscription {
   }
 }
 
+/** A TCP connection in the shape of a WebSocket, as stompjs' users have it in Node: bytes as they come, no frames. */
+class TcpSocket {
+  readonly url: string;
+  readonly protocol = '';
+  binaryType = 'arraybuffer';
+  readyState = 0;
+  onopen: (() => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
+  onmessage: ((event: { data: ArrayBuffer }) => void) | null = null;
+  onerror: ((event: unknown) => void) | null = null;
+  private readonly socket: Socket;
+
+  constructor(url: string) {
+    this.url = url;
+    const { hostname, port } = new URL(url);
+    this.socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    this.socket.on('connect', () => {
+      this.readyState = 1;
+      this.onopen?.();
+    });
+    this.socket.on('data', (bytes) => this.onmessage?.({ data: new Uint8Array(bytes).buffer }));
+    this.socket.on('error', (error) => this.onerror?.(error));
+    this.socket.on('close', () => {
+      this.readyState = 3;
+      this.onclose?.({ code: 1000, reason: '' });
+    });
+  }
+
+  send(data: string | ArrayBuffer): void {
+    this.socket.write(typeof data === 'string' ? data : new Uint8Array(data));
+  }
+
+  close(): void {
+    this.readyState = 2;
+    this.socket.end();
+  }
+
+  terminate(): void {
+    this.socket.destroy();
+  }
+}
+
 export class StompJs implements Ending {
   readonly client: Client;
   /** One for each time it was connected. */
@@ -34,12 +77,17 @@ export class StompJs implements Ending {
   /** Rejects with the first ERROR. */
   private readonly refused: Promise<never>;
   private socket: WebSocket | null = null;
+  private tcp: TcpSocket | null = null;
   private nextReceipt = 1;
 
   private constructor(url: string, config: StompConfig) {
     this.client = new Client({
       reconnectDelay: 0,
       webSocketFactory: () => {
+        if (url.startsWith('tcp:')) {
+          this.tcp = new TcpSocket(url);
+          return this.tcp as never;
+        }
         // Node 20 has no WebSocket of its own; to stompjs ws looks the same.
         this.socket = new WebSocket(url, this.client.stompVersions.protocolVersions());
         return this.socket as never;
@@ -112,10 +160,11 @@ export class StompJs implements Ending {
   /** The connection is gone without a word. */
   drop(): void {
     this.socket?.terminate();
+    this.tcp?.terminate();
   }
 
   async close(): Promise<void> {
     await inTime('stompjs to end', this.client.deactivate({ force: true }));
-    this.socket?.terminate();
+    this.drop();
   }
 }
