@@ -315,8 +315,8 @@ export const configSchema = z.strictObject({
       why: 'From the first byte expected to being logged in; slow enough for any link, too short to sit on sockets.',
     }),
     preAuthBytesMax: size(1 * KIB, 16 * MIB, {
-      default: 64 * KIB,
-      why: 'What a stranger may send before being logged in; a will message has to fit.',
+      default: 48 * KIB,
+      why: 'What a stranger may send before being logged in: with all else it holds, less than 64 KiB. A will message has to fit.',
     }),
   }),
 

@@ -1,11 +1,15 @@
 // The compiled broker, for tests that start it as a process of its own. `npm test` has built it; run by vitest alone, a test builds what has changed.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
-export const ROOT = join(import.meta.dirname, '../..');
+const ABOVE = join(import.meta.dirname, '../..');
+/** Compiled itself (npm run hostile), it was started by what has built the broker, too. */
+const isCompiled = basename(ABOVE) === 'dist';
 
-let built = false;
+export const ROOT = isCompiled ? join(ABOVE, '..') : ABOVE;
+
+let built = isCompiled;
 
 /** Path of a compiled file, given its source: 'src/main.ts' → /…/dist/src/main.js */
 export function compiled(source: string): string {
