@@ -1,10 +1,11 @@
 // PUBACK, PUBREC, PUBREL, PUBCOMP in both directions, and the answers that wait for the log. Functions over a connection: they keep nothing themselves.
+
 import { Outcome } from '../../src/core/consumer.ts';
 import type { BrokerError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { Run } from '../../src/core/run.ts';
+import { isShare } from '../../src/core/share-group.ts';
 import type { Connection } from './connection.ts';
-import { SHARE_PREFIX } from './held-filters.ts';
 import { InflightState } from './inflight-window.ts';
 import { type Packet, type Pubcomp, type Pubrec, type Pubrel, pubrel } from './packet.ts';
 import { PacketType } from './packet-type.ts';
@@ -150,7 +151,7 @@ export function onPuback(
  */
 function refuse(connection: Connection, queue: Queue, tag: number, userProperties: readonly string[] | null): void {
   const { adapter, vhost } = connection;
-  if (userProperties !== null && vhost.queues.get(queue.name) === queue && !queue.name.startsWith(SHARE_PREFIX)) {
+  if (userProperties !== null && vhost.queues.get(queue.name) === queue && !isShare(queue)) {
     for (let i = 0; i + 1 < userProperties.length; i += 2) {
       const value = userProperties[i + 1]!;
       if (userProperties[i] === 'x-requeue' && value === 'true') {

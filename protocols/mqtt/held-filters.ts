@@ -1,11 +1,12 @@
 // Which session holds what only one may hold, and how many hold what ends with its last holder: `$exclusive/<filter>`, and the queues behind `$share/<group>/<filter>`. One table for a
-// broker; the core does not know of either.
+// broker; the core does not know who counts.
+
 import type { Queue } from '../../src/core/queue.ts';
 import type { Session } from '../../src/core/session.ts';
+import { SHARE_PREFIX } from '../../src/core/share-group.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 
 export const EXCLUSIVE_PREFIX = '$exclusive/';
-export const SHARE_PREFIX = '$share/';
 
 export class HeldFilters {
   private readonly holders = new Map<string, Session>();
@@ -39,10 +40,6 @@ export class HeldFilters {
     this.members.delete(queue);
     // The group may have members of another protocol, who consume its queue: theirs is the last word then.
     if (queue.consumerCount === 0) vhost.deleteQueue(queue);
-  }
-
-  isMember(queue: Queue): boolean {
-    return this.members.has(queue);
   }
 
   /** The session ends, its subscriptions are still known. */

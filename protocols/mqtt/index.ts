@@ -11,6 +11,7 @@ import { Route, RouteTable } from '../../src/core/route-table.ts';
 import { RoutingKey } from '../../src/core/routing-key.ts';
 import { Run } from '../../src/core/run.ts';
 import type { Session } from '../../src/core/session.ts';
+import { SHARE_PREFIX } from '../../src/core/share-group.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import type { Arena } from '../../src/io/arena.ts';
 import { absentMs, type Clock } from '../../src/io/clock.ts';
@@ -24,7 +25,7 @@ import { ClientState } from './client-state.ts';
 import { Connection } from './connection.ts';
 import { MqttClasses } from './direct.ts';
 import { malformed, topicNameInvalid } from './errors.ts';
-import { EXCLUSIVE_PREFIX, HeldFilters, SHARE_PREFIX } from './held-filters.ts';
+import { EXCLUSIVE_PREFIX, HeldFilters } from './held-filters.ts';
 import type { MqttOptions } from './options.ts';
 import { connack, properties } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
@@ -377,10 +378,6 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   recover(): void {
     for (const vhost of this.broker.vhosts.values()) {
       for (const session of vhost.sessions.values()) this.recoverSubscriptions(vhost, session);
-      // A group of which no member's session outlived the process.
-      for (const queue of vhost.queues.values()) {
-        if (queue.name.startsWith(SHARE_PREFIX) && !this.held.isMember(queue)) vhost.deleteQueue(queue);
-      }
     }
     for (const { vhost, session, will, dueMs } of this.stored.recover()) {
       // Its client was cut off when the broker ended: the delay begins now.

@@ -1,4 +1,5 @@
 // SUBSCRIBE and UNSUBSCRIBE: from filters to bindings, shared queues and named queues, each with its own reason code. What is found out about an address is found out here, once.
+
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { Action } from '../../src/core/authorizer.ts';
 import { Outcome } from '../../src/core/consumer.ts';
@@ -10,13 +11,13 @@ import type { Heir } from '../../src/core/reservations.ts';
 import { addressResource, queueResource } from '../../src/core/resource.ts';
 import { SELECTOR_ARGUMENT, type Selector } from '../../src/core/selector/selector.ts';
 import type { Session, Subscription as SessionSubscription } from '../../src/core/session.ts';
+import { isShare, SHARE_PREFIX } from '../../src/core/share-group.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import { filterToAddress, REPLY_PREFIX, replyPrefix, type SubscribeAddress } from './addresses.ts';
 import { ClientState } from './client-state.ts';
 import { attachOwnQueue } from './connect.ts';
 import type { Connection } from './connection.ts';
-import { SHARE_PREFIX } from './held-filters.ts';
 import { InflightState } from './inflight-window.ts';
 import { type Subscribe, type Subscription, suback, type Unsubscribe, unsuback } from './packet.ts';
 import { SharedConsumer, WorkConsumer } from './queue-consumer.ts';
@@ -274,7 +275,7 @@ export function leaveQueues(session: Session): void {
     queue.keep(tag);
     if (state === InflightState.AwaitPubrec) {
       // The client knows the identifier and takes its next use for this message again: while the session lives it must not be given to another one.
-      if (queue.name.startsWith(SHARE_PREFIX) || session.expiryMs > 0) continue;
+      if (isShare(queue) || session.expiryMs > 0) continue;
       connection?.adapter.stored.removeSent(session, id);
     }
     window.remove(id);
@@ -303,14 +304,14 @@ export function endDeliveries(client: ClientState): void {
   // In the order of the queue, as in leaveQueues.
   given.sort((a, b) => a.tag - b.tag);
   for (const { queue, tag } of given) {
-    queue.settle(tag, queue.name.startsWith(SHARE_PREFIX) ? Outcome.Rejected : Outcome.Requeued);
+    queue.settle(tag, isShare(queue) ? Outcome.Rejected : Outcome.Requeued);
   }
 }
 
 /** As above, for a message that has not been read back from the log since the restart. */
 function giveUp(queue: Queue, sequence: number): void {
   queue.unreserve(sequence);
-  if (queue.name.startsWith(SHARE_PREFIX)) queue.reserve(sequence, REJECTING);
+  if (isShare(queue)) queue.reserve(sequence, REJECTING);
 }
 
 const REJECTING: Heir = {

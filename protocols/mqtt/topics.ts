@@ -1,5 +1,6 @@
 // Topic names, topic filters and shared subscriptions (MQTT 5.0 sections 4.7 and 4.8.2): whether a text may be one, and the parts of a filter. Texts are
 // compared as they are; nothing here normalises [MQTT-4.7.3-4], [3.1.1 MQTT-4.7.3-4], matches, or knows what an address means to the broker.
+import { SHARE_PREFIX } from '../../src/core/share-group.ts';
 import { TEXT_BYTES_MAX, validText } from './text.ts';
 
 /** How large a topic may be. The specification sets bytesMax at most at 65,535 [MQTT-4.7.3-3], [3.1.1 MQTT-4.7.3-3]; levelsMax is the server's own. */
@@ -60,8 +61,6 @@ export interface TopicFilter {
   /** What topics are matched against: the whole text, or what follows `$share/<name>/`. */
   readonly filter: string;
 }
-
-const SHARE_PREFIX = '$share/';
 
 /** Whether the text asks for a shared subscription, valid or not. */
 export function isShared(filter: string): boolean {

@@ -9,7 +9,7 @@ import type { Queue } from '../../src/core/queue.ts';
 import { queueSpec } from '../../src/core/queue-spec.ts';
 import { queueResource } from '../../src/core/resource.ts';
 import { SELECTOR_ARGUMENT } from '../../src/core/selector/selector.ts';
-import type { Vhost } from '../../src/core/vhost.ts';
+import { SHARE_PREFIX } from '../../src/core/share-group.ts';
 import { randomName } from '../../src/io/random.ts';
 import type { Connection } from './connection.ts';
 import { stompError } from './errors.ts';
@@ -100,7 +100,8 @@ function findOrDeclare(connection: Connection, exchange: string, pattern: string
     vhost.checkHolder(there, connection);
     return { queue: there, existed: true };
   }
-  const durable = wish.durable ?? false;
+  // A share group is durable whoever makes it: a member of another protocol, whose session outlives the process, may join at any time and has to find what was confirmed.
+  const durable = wish.durable ?? wish.group !== null;
   const flags = { durable, autoDelete: wish.autoDelete ?? (!durable && wish.group === null), exclusive: own };
   const args = there === undefined ? boundedArguments(adapter.broker, wish.args) : withDefaultsOf(there, wish.args);
   const queue = vhost.declareQueue(queueSpec(name, flags, args), connection);
@@ -117,7 +118,7 @@ function queueName(connection: Connection, exchange: string, pattern: string, wi
       );
     }
     // The name that other protocols' shared subscriptions have, so that a group may have members of several.
-    return `$share/${wish.group}/${key}`;
+    return `${SHARE_PREFIX}${wish.group}/${key}`;
   }
   if (wish.name !== null) {
     mayConfigure(connection, wish.name);
@@ -167,13 +168,4 @@ function withDefaultsOf(queue: Queue, args: ReadonlyMap<string, string>): Map<st
     if (value !== undefined && !merged.has(name)) merged.set(name, value);
   }
   return merged;
-}
-
-/** The queue of a share group ends with its last member, a session that is away included. */
-export function dropUnusedShare(vhost: Vhost, queue: Queue): void {
-  if (queue.deleted || queue.consumerCount > 0) return;
-  for (const session of vhost.sessions.values()) {
-    for (const subscription of session.subscriptions.values()) if (subscription.queue === queue) return;
-  }
-  vhost.deleteQueue(queue);
 }

@@ -7,6 +7,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { addressResource, queueResource } from '../../src/core/resource.ts';
 import { SELECTOR_ARGUMENT, type Selector } from '../../src/core/selector/selector.ts';
+import { dropUnusedShare } from '../../src/core/share-group.ts';
 import { compositeParts, type SubscribeAddress, subscriptionToAddress, type TempAddress } from './addresses.ts';
 import type { Connection } from './connection.ts';
 import type { FrameScanner } from './decoder.ts';
@@ -21,7 +22,7 @@ import { StompConsumer } from './queue-consumer.ts';
 import { answer } from './receipts.ts';
 import { RetainedReplay } from './retained-replay.ts';
 import { isReserved, reservedProblem } from './routes.ts';
-import { boundQueue, dropUnusedShare, durableQueueName, namedQueue, type QueueWish } from './subscription-queue.ts';
+import { boundQueue, durableQueueName, namedQueue, type QueueWish } from './subscription-queue.ts';
 import { isTemporary } from './temporary.ts';
 import { Unsettled } from './unsettled.ts';
 

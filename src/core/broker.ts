@@ -16,6 +16,7 @@ import type { Codec } from './run.ts';
 import { decodeRun, encodeRun } from './run-record.ts';
 import { SelectorTable } from './selector/selector.ts';
 import type { Session } from './session.ts';
+import { dropUnusedShares, SHARE_GRACE_MS } from './share-group.ts';
 import { Vhost } from './vhost.ts';
 
 /** Retained messages of a checkpoint are taken in slices of so many. */
@@ -54,6 +55,8 @@ export class Broker implements StorageListener {
   /** Epoch milliseconds, as of the last setTime: coarse, but the same for a whole turn. */
   nowMs = 0;
   recovering = false;
+  /** When the share groups that nobody has come back to after a restart end; 0 when that is done. */
+  private sharesDueMs = 0;
   failed: Error | null = null;
   /** The disk is: what would have to be stored is refused. */
   full = false;
@@ -118,6 +121,9 @@ export class Broker implements StorageListener {
       for (const vhost of this.vhosts.values()) vhost.policyChanged();
     }
     for (const vhost of this.vhosts.values()) vhost.tick(this.nowMs);
+    if (this.sharesDueMs === 0 || this.nowMs < this.sharesDueMs) return;
+    this.sharesDueMs = 0;
+    for (const vhost of this.vhosts.values()) dropUnusedShares(vhost);
   }
 
   // ---- who waits
@@ -236,6 +242,7 @@ export class Broker implements StorageListener {
     // There may be a million of them: they are not to be in memory twice.
     state.lend('retained', () => this.retainedRecords());
     this.recovering = false;
+    this.sharesDueMs = this.nowMs + SHARE_GRACE_MS;
   }
 
   private *retainedRecords(): Iterable<readonly [key: string, value: Uint8Array]> {

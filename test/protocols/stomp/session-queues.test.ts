@@ -433,6 +433,12 @@ describe('a durable subscription', () => {
 });
 
 describe('a share group', () => {
+  it('is durable, so that a member of another protocol finds what was confirmed', () => {
+    const { world, consumer } = setup();
+    consumer.subscribe('/topic/a', { 'x-share-group': 'g' });
+    expect(queueNamed(world, '$share/g/a')!.spec).toMatchObject({ durable: true, autoDelete: false });
+  });
+
   it('shares the messages of a pattern among its members', () => {
     const { world, consumer, publisher } = setup();
     const group = { 'x-share-group': 'g' };
