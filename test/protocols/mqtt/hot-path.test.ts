@@ -541,7 +541,12 @@ describe('with and without the hot loop', () => {
         const members = [member, subscriber(V311, '#', 1)];
         const script = new Script();
         const [hot, objects] = [new Side(members, true), new Side(members, false)];
-        for (const action of steps) {
+        for (const step of steps) {
+          // A PUBREL among the acknowledgements may stand before a repetition of its PUBLISH on one side and behind it on the other: without repetitions there.
+          const action =
+            step.kind === 'publish' && step.acknowledging
+              ? { ...step, messages: step.messages.map((message) => ({ ...message, repeat: false })) }
+              : step;
           const frames = framesFor(script, members, action);
           perform(hot, action, frames);
           perform(objects, action, frames);
