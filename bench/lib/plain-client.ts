@@ -73,10 +73,13 @@ export class PlainClient {
   /** Resolves with whether there was a session. */
   static async connect(port: number, clientId: string, clean = true): Promise<PlainClient & { present: boolean }> {
     const client = new PlainClient(port);
-    client.socket.write(connectFrame(clientId, clean));
-    const connack = await client.next(PacketType.connack);
+    return Object.assign(client, await client.connect(clientId, clean));
+  }
+
+  async connect(clientId: string, clean: boolean): Promise<{ present: boolean }> {
+    const connack = await this.ask(connectFrame(clientId, clean), PacketType.connack);
     if (connack[3] !== 0) throw new Error(`CONNACK ${connack[3]}`);
-    return Object.assign(client, { present: connack[2] === 1 });
+    return { present: connack[2] === 1 };
   }
 
   /** A copy of the next packet of this type that comes. */

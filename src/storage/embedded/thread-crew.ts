@@ -76,6 +76,17 @@ export class ThreadCrew implements Crew {
   method = '';
   private readonly directory: string;
   private readonly direct: boolean;
+  /** Results that have come in this turn. A job may be followed by the next at once, and its result come before the port is empty: the connections must have their turn in between. */
+  private results: ResultMessage[] = [];
+  private readonly handOutResults = (): void => {
+    const { results } = this;
+    this.results = [];
+    for (const { id, result } of results) {
+      const jobDone = this.jobs.get(id);
+      this.jobs.delete(id);
+      jobDone?.(result);
+    }
+  };
   private readonly control = new Int32Array(new SharedArrayBuffer(16));
   private readonly orders = new Float64Array(new SharedArrayBuffer(ORDERS * ORDER_DOUBLES * 8));
   private readonly orderBytes = new Uint8Array(this.orders.buffer);
@@ -123,10 +134,8 @@ export class ThreadCrew implements Crew {
       this.method = message.method;
       if (message.error !== null) this.fail(new Error(message.error));
     });
-    this.keeper.on('message', ({ id, result }: ResultMessage) => {
-      const jobDone = this.jobs.get(id);
-      this.jobs.delete(id);
-      jobDone?.(result);
+    this.keeper.on('message', (message: ResultMessage) => {
+      if (this.results.push(message) === 1) setImmediate(this.handOutResults);
     });
     this.writer.on('exit', () => {
       this.writerEnded = true;
