@@ -9,7 +9,8 @@
 //   npm run bench -- --quiet 20                          wait so long at most for a quiet machine before each run (3 s)
 //   npm run bench -- --json FILE                         every report of every run
 //   npm run bench -- --write                             the tables into bench/RESULTS.md
-//   npm run bench -- NAME [...]                          macro/NAME or micro/NAME, a module that exports run(args)
+//   npm run bench -- NAME [...]                          macro/NAME or micro/NAME, a module that exports run(args): storage, retained, connections,
+//                                                        sessions, hostile
 //
 // Exit status 0, 1 when a run failed or messages were lost above QoS 0, 2 when the arguments are wrong.
 

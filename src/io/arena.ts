@@ -6,12 +6,15 @@
 //
 // headroom: a partial frame is copied here, right in front of the next chunk, so that parsers only ever see contiguous bytes.
 // slots: output pieces of SLOT_BYTES, borrowed when something is appended and given back when it has left for the kernel; an idle connection
-// holds none. When all slots are out, further ones are ordinary buffers, so the arena is a matter of speed, never a limit.
+// holds none. When all slots are out, further ones are ordinary buffers no larger than what they are for: with thousands of peers that are sent a few bytes each, a whole slot for
+// every one of them would cost more than the sending. So the arena is a matter of speed, never a limit.
 // Pages that were never touched cost nothing: the size is address space, not memory.
 
 export const HEADROOM_BYTES = 64 * 1024;
 export const READ_BYTES = 256 * 1024;
 export const SLOT_BYTES = 64 * 1024;
+/** Of an ordinary buffer at least: cut from a shared one by Node. */
+const OUTSIDE_BYTES_MIN = 2048;
 
 export interface Slot {
   readonly bytes: Buffer;
@@ -33,7 +36,8 @@ export class Arena {
     this.fresh = this.readEnd;
   }
 
-  borrow(): Slot {
+  /** Room for sizeMin bytes (at most SLOT_BYTES) or more. */
+  borrow(sizeMin = SLOT_BYTES): Slot {
     this.borrowedCount++;
     const slot = this.free.pop();
     if (slot !== undefined) return slot;
@@ -42,7 +46,9 @@ export class Arena {
       this.fresh += SLOT_BYTES;
       return { bytes: this.bytes, start, end: this.fresh };
     }
-    return { bytes: Buffer.allocUnsafeSlow(SLOT_BYTES), start: 0, end: SLOT_BYTES };
+    const bytes =
+      sizeMin <= OUTSIDE_BYTES_MIN ? Buffer.allocUnsafe(OUTSIDE_BYTES_MIN) : Buffer.allocUnsafeSlow(SLOT_BYTES);
+    return { bytes, start: 0, end: bytes.length };
   }
 
   giveBack(slot: Slot): void {

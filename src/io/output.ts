@@ -60,7 +60,7 @@ export class Output {
   append(bytes: Uint8Array, start: number, end: number): void {
     let from = start;
     while (from < end) {
-      const slot = this.slot ?? this.takeSlot();
+      const slot = this.slot ?? this.takeSlot(end - from);
       const room = slot.end - this.at;
       const size = end - from < room ? end - from : room;
       if (bytes === slot.bytes) slot.bytes.copyWithin(this.at, from, from + size);
@@ -78,10 +78,10 @@ export class Output {
    */
   reserve(size: number): number {
     assert(size <= SLOT_BYTES, 'What is reserved fits into a slot.');
-    let slot = this.slot ?? this.takeSlot();
+    let slot = this.slot ?? this.takeSlot(size);
     if (slot.end - this.at < size) {
       this.closeSlot(slot);
-      slot = this.takeSlot();
+      slot = this.takeSlot(size);
     }
     const offset = this.at;
     this.at += size;
@@ -147,8 +147,8 @@ export class Output {
     return this.sink === null;
   }
 
-  private takeSlot(): Slot {
-    const slot = this.arena.borrow();
+  private takeSlot(size: number): Slot {
+    const slot = this.arena.borrow(size);
     this.slot = slot;
     this.at = slot.start;
     this.markDirty();

@@ -50,5 +50,7 @@ describe('an arena', () => {
     expect(arena.borrow()).toBe(own);
     expect(arena.borrow()).not.toBe(beyond);
     expect(new Arena(0).borrow().bytes).toHaveLength(SLOT_BYTES);
+    // For a few bytes not a whole slot is made.
+    expect(new Arena(0).borrow(20).bytes.length).toBeLessThan(SLOT_BYTES / 10);
   });
 });

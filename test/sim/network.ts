@@ -130,7 +130,7 @@ export class Network {
 function scribbleSlots(arena: Arena): void {
   const giveBack = arena.giveBack.bind(arena);
   arena.giveBack = (slot: Slot): void => {
-    slot.bytes.fill(SCRIBBLE, slot.start, slot.start + 4096);
+    slot.bytes.fill(SCRIBBLE, slot.start, Math.min(slot.end, slot.start + 4096));
     giveBack(slot);
   };
 }
