@@ -29,6 +29,8 @@ export interface StoredSession {
   readonly endsAtMs: number;
   readonly hasQueue: boolean;
   readonly queueArguments?: readonly (readonly [string, string])[];
+  /** Absent where overlapping subscriptions give one copy. */
+  readonly copyForEach?: boolean;
   readonly subscriptions: readonly StoredSubscription[];
 }
 
@@ -112,6 +114,7 @@ export function encodeSession(session: Session): Uint8Array {
     endsAtMs: session.endsAtMs,
     hasQueue: session.queue !== null,
     queueArguments: [...session.queueArguments],
+    ...(session.copyForEach && { copyForEach: true }),
     subscriptions,
   };
   return toBytes(stored);

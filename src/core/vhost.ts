@@ -418,6 +418,7 @@ export class Vhost implements QueueOwner {
     const session = this.createSession(principal, stored.clientId);
     session.durable = true;
     session.queueArguments = new Map(stored.queueArguments ?? []);
+    session.copyForEach = stored.copyForEach === true;
     session.expiryMs = stored.expiryMs ?? Number.POSITIVE_INFINITY;
     // Whoever was connected when the broker ended was cut off: the session waits from now on.
     if (session.expiryMs !== Number.POSITIVE_INFINITY) {

@@ -417,6 +417,17 @@ describe('over a crash', () => {
     ).toEqual(['queued']);
   });
 
+  test('a session that gets a copy for each of its overlapping subscriptions gets them also before its client is back [MQTT-3.3.4-5]', async () => {
+    const durable = await DurableWorld.start({ mqtt: { overlappingSubscriptions: 'each' } });
+    const client = await DurableClient.connected(durable, 'c');
+    await client.exchange(subscribe(1, [subscription('a/#', 1), subscription('a/b', 1)]));
+    await durable.crash();
+    const sender = await DurableClient.connected(durable, 's');
+    await sender.exchange(publish('a/b', { qos: 1, packetId: 1, payload: Buffer.from('x') }));
+    const again = new DurableClient(durable);
+    expect(texts(await again.exchange(connect({ clientId: 'c', ...KEEP })))).toHaveLength(2);
+  });
+
   test('what a session has kept goes when it ends', async () => {
     const durable = await DurableWorld.start();
     const client = await DurableClient.connected(durable, 's', { ...KEEP, will: will('w', {}) });
