@@ -1,7 +1,6 @@
 // What MQTT remembers of a session between connections: identifiers in flight in both directions, and the consumers that read its queues. A connection plugs in as `connection`;
 // while there is none the credit is 0, so nothing is taken from any queue.
 import { type Consumer, Credit } from '../../src/core/consumer.ts';
-import type { Queue } from '../../src/core/queue.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Connection } from './connection.ts';
 import { InflightWindow } from './inflight-window.ts';
@@ -40,8 +39,6 @@ export class ClientState {
   readonly credit = new Credit(0);
   readonly own: OwnConsumer;
   received: ReceivedIds | null = null;
-  /** By queue name and sequence in the log: identifiers of QoS 2 messages that were sent before the broker was restarted. Null when there is none. */
-  recovered: Map<string, Map<number, number>> | null = null;
   connection: Connection | null = null;
   /** QoS 2 identifiers of this session are kept in the state store. */
   logged = false;
@@ -51,19 +48,6 @@ export class ClientState {
   constructor(session: Session) {
     this.session = session;
     this.own = new OwnConsumer(this);
-  }
-
-  /** The identifier under which this message was sent before a restart; 0 when it was not. */
-  takeRecovered(queue: Queue, tag: number): number {
-    const sequences = queue.log === null ? undefined : this.recovered!.get(queue.log.name);
-    if (sequences === undefined) return 0;
-    const sequence = queue.sequenceOf(tag);
-    const id = sequences.get(sequence);
-    if (id === undefined) return 0;
-    sequences.delete(sequence);
-    if (sequences.size === 0) this.recovered!.delete(queue.log!.name);
-    if (this.recovered!.size === 0) this.recovered = null;
-    return id;
   }
 
   /** That of the session, made when it has none. */

@@ -327,23 +327,19 @@ function agreed(
 /** Sends again what was in flight, in its order, with its identifiers [MQTT-4.4.0-1] [MQTT-4.4.0-2] [3.1.1 MQTT-4.6.0-1]; then takes part in the queues. */
 function resume(connection: Connection, client: ClientState, session: Session): void {
   const { window } = client;
-  let recovered = 0;
   for (const id of window.inOrder()) {
     if (window.stateOf(id) === InflightState.AwaitPubcomp) {
       acknowledgements.answerAgain(connection, PacketType.PUBREL, id);
       continue;
     }
-    // Its message comes from the log, and takes the identifier up again. That of a queue of its own counts when it is delivered.
-    if (window.stateOf(id) === InflightState.Recovered) {
-      if (window.queueOf(id) === null) recovered++;
-      continue;
-    }
+    // Its message comes from the log, and takes the identifier up again.
+    if (window.stateOf(id) === InflightState.Recovered) continue;
     if (resend(connection, client, id)) continue;
     if (window.stateOf(id) === InflightState.AwaitPubrec) connection.adapter.stored.removeSent(session, id);
     window.remove(id);
   }
   // [MQTT-4.9.0-1]
-  client.credit.available = Math.max(0, connection.receiveMaximum - window.count + recovered);
+  client.credit.available = Math.max(0, connection.receiveMaximum - window.count);
   attachOwnQueue(connection);
   for (const subscription of session.subscriptions.values()) consumeQueue(connection, subscription);
   connection.pumpQueues();

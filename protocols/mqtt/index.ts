@@ -376,6 +376,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
 
   /** After Broker.recover: identifiers and wills go back to their sessions, share groups and exclusive filters to their members. */
   recover(): void {
+    this.monotonicMs = this.clock.now();
     for (const vhost of this.broker.vhosts.values()) {
       for (const session of vhost.sessions.values()) this.recoverSubscriptions(vhost, session);
     }

@@ -77,20 +77,18 @@ abstract class MqttConsumer implements Consumer {
   ): void {
     const { client } = this;
     const state = qos === 2 ? InflightState.AwaitPubrec : InflightState.AwaitPuback;
-    const recovered = qos === 2 && client.recovered !== null ? client.takeRecovered(queue, tag) : 0;
-    const packetId = recovered !== 0 ? recovered : qos === 0 ? 0 : client.window.add(queue, tag, state);
-    if (recovered !== 0) client.window.found(recovered, queue, tag);
+    const packetId = qos === 0 ? 0 : client.window.add(queue, tag, state);
     const frame = dressedFrame(run, index, connection.wire, {
       qos,
       retain,
       // [MQTT-3.3.1-1], [3.1.1 MQTT-3.3.1-1]
-      dup: recovered !== 0,
+      dup: false,
       packetId,
       subscriptionIdentifiers,
       deliveryCount,
       nowMs: connection.nowMs,
     });
-    if (qos === 2 && recovered === 0 && client.logged) {
+    if (qos === 2 && client.logged) {
       // Sent when the identifier is on the disk with what it stands for: after a crash the message would get another one, and arrive twice. Also for a message that ends with
       // the process: the client remembers the identifier, and would take the next message under it for this one.
       const position = connection.adapter.stored.putSent(client.session, packetId, queue, queue.sequenceOf(tag));

@@ -37,7 +37,7 @@ export function resend(connection: Connection, client: ClientState, id: number):
   return true;
 }
 
-/** A QoS 2 message of a shared or named queue that was sent to this client before the broker was restarted: nobody else may get it [MQTT-4.8.2-4]. */
+/** A QoS 2 message that was sent to this client before the broker was restarted: it keeps its identifier [MQTT-4.4.0-1], and nobody else may get it [MQTT-4.8.2-4]. */
 export class SentBefore implements Heir {
   private readonly stored: StoredSessions;
   private readonly client: ClientState;

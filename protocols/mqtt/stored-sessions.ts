@@ -134,8 +134,12 @@ export class StoredSessions {
       else found.client.window.place(found.id, null, 0, InflightState.AwaitPubcomp);
     }
     const queues = new Map<string, Queue>();
-    for (const vhost of this.broker.vhosts.values())
+    for (const vhost of this.broker.vhosts.values()) {
       for (const queue of vhost.queues.values()) if (queue.log !== null) queues.set(queue.log.name, queue);
+      for (const { queue } of vhost.sessions.values()) {
+        if (queue !== null && queue.log !== null) queues.set(queue.log.name, queue);
+      }
+    }
     for (const [key, value] of [...state.load(SENT)].sort(byId)) {
       const found = this.find(key);
       if (found === null) {
@@ -149,28 +153,16 @@ export class StoredSessions {
         continue;
       }
       const bytes = Buffer.from(value);
-      const queue = bytes.toString('utf8', 8);
       const { client, id } = found;
-      if (queue !== client.session.queue?.log?.name) {
-        const shared = queues.get(queue);
-        if (shared === undefined) {
-          client.window.place(id, null, 0, InflightState.AwaitPubcomp);
-          this.letGo(client.session, id);
-        } else {
-          const sequence = bytes.readDoubleBE(0);
-          client.window.place(id, shared, sequence, InflightState.Recovered);
-          shared.reserve(sequence, new SentBefore(this, client, id));
-        }
+      const queue = queues.get(bytes.toString('utf8', 8));
+      if (queue === undefined) {
+        client.window.place(id, null, 0, InflightState.AwaitPubcomp);
+        this.letGo(client.session, id);
         continue;
       }
-      client.window.place(id, null, 0, InflightState.Recovered);
-      client.recovered ??= new Map();
-      let sequences = client.recovered.get(queue);
-      if (sequences === undefined) {
-        sequences = new Map();
-        client.recovered.set(queue, sequences);
-      }
-      sequences.set(bytes.readDoubleBE(0), id);
+      const sequence = bytes.readDoubleBE(0);
+      client.window.place(id, queue, sequence, InflightState.Recovered);
+      queue.reserve(sequence, new SentBefore(this, client, id));
     }
     for (const [key, value] of [...state.load(WILL)]) {
       const [vhostName, clientId] = key.split('\0') as [string, string];

@@ -176,6 +176,7 @@ export class StompAdapter implements ProtocolAdapter {
 
   /** After Broker.recover: nothing of STOMP outlives a connection but queues, which are the core's. */
   recover(): void {
+    this.monotonicMs = this.clock.now();
     assert(this.connections.size === 0, 'Recovery comes before the first connection.');
   }
 

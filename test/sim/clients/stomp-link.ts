@@ -227,9 +227,7 @@ export class StompLink implements WireOwner<StompFrame> {
 
   disconnect(): void {
     this.actor.around.counts.disconnects++;
-    this.put(new Frame('DISCONNECT'), () => {
-      this.endExpected = true;
-    });
+    this.put(new Frame('DISCONNECT'), () => this.disconnectFed());
     this.actor.lose(this, 'close');
   }
 
@@ -245,13 +243,16 @@ export class StompLink implements WireOwner<StompFrame> {
     this.wire.write([
       this.request(
         new Frame('DISCONNECT'),
-        () => {
-          this.endExpected = true;
-        },
+        () => this.disconnectFed(),
         nothing,
         () => this.actor.done(),
       ),
     ]);
+  }
+
+  private disconnectFed(): void {
+    this.endExpected = true;
+    this.actor.around.oracle.readers.disconnectFed(this.conn);
   }
 
   garbage(): void {

@@ -77,6 +77,8 @@ export class Crashes {
     }
     for (const [sent, expectation] of session.expectations) {
       if (expectation.settledStep > this.durableStep) this.mayComeAgain(session, sent);
+      // Whoever takes it at most once has it before the disk has; its publisher, who was not answered, sends it again.
+      if (sent.qos === 2 && !sent.acked) this.mayComeAgain(session, sent);
       if (sent.qos === 0) expectation.certain = Number.NEGATIVE_INFINITY;
     }
     if (session.expiryMs === Number.POSITIVE_INFINITY) return;

@@ -138,6 +138,18 @@ export class Readers {
     this.end(reader);
   }
 
+  /** The broker is given a DISCONNECT: what it answers may wait for the disk, its subscriptions have ended. */
+  disconnectFed(conn: Conn): void {
+    const { oracle } = this;
+    oracle.step++;
+    for (const reader of this.all) {
+      if (reader.conn !== conn || reader.sub.state === SubState.Leaving) continue;
+      reader.sub.state = SubState.Leaving;
+      reader.session.leaveQueues(oracle.step, oracle.turn);
+      reader.queue?.memberLeft();
+    }
+  }
+
   /** The connection is over for the broker. */
   closed(conn: Conn, flushed: boolean): void {
     const { oracle } = this;

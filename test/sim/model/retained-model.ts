@@ -61,6 +61,8 @@ export class RetainedModel {
   /** The broker has died: any of those that may be on the disk may be what is retained now. */
   crashed(): void {
     for (const topic of this.topics.values()) {
+      // Which of them it is, nothing that becomes durable from now on can tell.
+      topic.stored = topic.stored.map((entry) => ({ ...entry, taken: false }));
       topic.now = [...topic.stored];
       for (const { sent } of topic.now) if (sent !== null) sent.supersededStep = Number.POSITIVE_INFINITY;
     }

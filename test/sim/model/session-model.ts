@@ -170,7 +170,11 @@ export class SessionModel {
   /** It is gone with its process, and nobody knows what it had. */
   loseOutstanding(step: number): void {
     for (const { queue, released, sent } of this.outstanding.values()) {
-      if (queue !== null && !released && sent !== null) queue.returned(sent, step, -1);
+      if (queue === null || released || sent === null) continue;
+      queue.returned(sent, step, -1);
+      // Nothing on the disk says that it had it.
+      const copies = queue.copies.get(sent);
+      if (copies !== undefined) copies.holder = null;
     }
     this.outstanding.clear();
   }

@@ -50,7 +50,7 @@ export class Wills {
       return;
     }
     if (goesOn) {
-      this.oracle.counts.willsCancelled++;
+      this.cancelled(will);
       return;
     }
     const delayed: DelayedWill = { will, session, state: 'waiting', certain: new Set() };
@@ -66,13 +66,19 @@ export class Wills {
       if (delayed.state === 'waiting') {
         delayed.state = 'done';
         if (ends) this.fire(delayed.will);
-        else this.oracle.counts.willsCancelled++;
+        else this.cancelled(delayed.will);
       } else if (!ends) {
         // It may have been sent already, or not.
         delayed.state = 'done';
+        this.fates.push({ will: delayed.will, step: this.oracle.step });
       }
     }
     this.delayed = this.delayed.filter(({ state }) => state !== 'done');
+  }
+
+  private cancelled(will: WillModel): void {
+    this.oracle.counts.willsCancelled++;
+    this.fates.push({ will, step: this.oracle.step });
   }
 
   /** The same for a new queue. */
