@@ -9,7 +9,6 @@ import os
 import queue
 import socket
 import sys
-import threading
 import time
 
 import paho.mqtt.client as mqtt
@@ -40,7 +39,7 @@ class Client:
     opened = []
 
     def __init__(self, client_id="", clean=True, expiry=None, will=None, websocket=False, user=None, expect=0, **connect):
-        args = dict(client_id=client_id, protocol=VERSION, transport="websockets" if websocket else "tcp")
+        args = dict(client_id=client_id, protocol=VERSION, transport="websockets" if websocket else "tcp", reconnect_on_failure=False)
         if not IS_V5:
             args["clean_session"] = clean
         if hasattr(mqtt, "CallbackAPIVersion"):
@@ -68,15 +67,11 @@ class Client:
             )
         else:
             client.connect("127.0.0.1", WS_PORT if websocket else PORT, connect.get("keepalive", 60))
-        self.alive = True
-        threading.Thread(target=self.run, daemon=True).start()
+        # paho's own thread: only then does nobody else write to the socket.
+        client.loop_start()
         Client.opened.append(self)
         rc, self.present, self.connack = self.connacks.get(timeout=DEADLINE_S)
         assert rc == expect, f"CONNACK {rc}, not {expect}"
-
-    def run(self):
-        while self.alive and self.client.loop(0.2) == mqtt.MQTT_ERR_SUCCESS:
-            pass
 
     def subscribe(self, *filters, qos=1, expect=None, **options):
         if IS_V5:
@@ -112,7 +107,6 @@ class Client:
 
     def drop(self):
         """The connection is gone without a word."""
-        self.alive = False
         self.client.socket().shutdown(socket.SHUT_RDWR)
 
     def leave(self, reason=None, **props):
@@ -473,5 +467,5 @@ for step in ALL + (FROM_311 if VERSION >= 4 else []) + (ONLY_5 if IS_V5 else [])
     step()
     print(f"ok {step.__doc__}", flush=True)
     for client in Client.opened:
-        client.alive = False
+        client.client.disconnect()
     Client.opened.clear()
