@@ -126,7 +126,12 @@ export class Vhost implements QueueOwner {
    */
   retain(path: string, run: Run | null): number {
     const key = `${this.name}\0${path}`;
-    if (run === null) return this.retained.clear(path) && this.state !== null ? this.state.remove('retained', key) : 0;
+    if (run === null) {
+      const cleared = this.retained.clear(path);
+      if (this.state === null) return 0;
+      // Where there is nothing to clear, somebody may have cleared it just now, and the disk may not know of it yet.
+      return cleared ? this.state.remove('retained', key) : this.broker.log.position;
+    }
     // What was stored is kept, even when there is less room for it now.
     if (!this.retained.set(path, run, this.broker.recovering)) {
       this.counters.refusedQuota++;

@@ -428,6 +428,23 @@ describe('over a crash', () => {
     expect(texts(await again.exchange(connect({ clientId: 'c', ...KEEP })))).toHaveLength(2);
   });
 
+  test('a retained message that is cleared again is not told to be gone before the disk knows', async () => {
+    const durable = await DurableWorld.start();
+    const publisher = await DurableClient.connected(durable, 'p');
+    await publisher.exchange(publish('r', { payload: Buffer.from('kept'), qos: 1, packetId: 1, retain: true }));
+    durable.writing = false;
+    const clear = publish('r', { qos: 1, packetId: 2, retain: true });
+    expect(await publisher.exchange(clear)).toEqual([]);
+    // Another connection finds nothing to clear; what it is told must outlive a crash all the same.
+    const again = await DurableClient.connected(durable, 'q');
+    expect(await again.exchange(clear)).toEqual([]);
+    durable.writing = true;
+    expect(await again.exchange()).toMatchObject([{ type: PacketType.PUBACK, packetId: 2 }]);
+    await durable.crash();
+    const reader = await DurableClient.connected(durable, 'r');
+    expect(texts(await reader.subscribe('r', 1))).toEqual([]);
+  });
+
   test('what a session has kept goes when it ends', async () => {
     const durable = await DurableWorld.start();
     const client = await DurableClient.connected(durable, 's', { ...KEEP, will: will('w', {}) });

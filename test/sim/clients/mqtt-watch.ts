@@ -159,7 +159,7 @@ export class MqttWatch {
     if (outstanding === undefined || outstanding.conn !== conn || outstanding.qos !== 2 || outstanding.released) return;
     if (outcome === 'accepted') {
       outstanding.released = true;
-      outstanding.releasedStep = oracle.step;
+      outstanding.releasedStep = ++oracle.step;
     } else conn.session!.outstanding.delete(id);
     oracle.deliveries.settled(outstanding, outcome);
   }
