@@ -53,8 +53,6 @@ export class MqttWatch {
         const outstanding = conn.session?.outstanding.get(packet.packetId);
         // Of a message that ended with the process only the client knows: it is asked to forget the identifier.
         if (outstanding?.endedWithProcess === true) outstanding.released = true;
-        // So it is where the queue of a share group ended with its last member, and the broker after it.
-        if (oracle.crashes.count > 0 && outstanding?.queue?.certain === false) outstanding.released = true;
         if (outstanding !== undefined && !outstanding.released)
           oracle.fail('answer', `${conn.name}: PUBREL ${packet.packetId} before PUBREC`);
         return;

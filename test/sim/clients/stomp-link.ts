@@ -42,6 +42,8 @@ export class StompLink implements WireOwner<StompFrame> {
   private readonly subscribed = new Map<StompSubscriptionPlan, string>();
   /** The oracle's view of those the broker was given. */
   private readonly readers = new Map<string, Reader>();
+  /** In the order in which the broker was given them, which it numbers from 1. */
+  private readonly readersByPlace: Reader[] = [];
   private readonly due: Receipt[] = [];
   private readonly arriving = new Map<string, Receipt>();
   private readonly received = new Map<string, Received>();
@@ -194,6 +196,7 @@ export class StompLink implements WireOwner<StompFrame> {
             replays,
           });
           this.readers.set(id, reader);
+          this.readersByPlace.push(reader);
         },
         () => {
           if (reader !== null) oracle.readers.subscribed(reader);
@@ -339,10 +342,19 @@ export class StompLink implements WireOwner<StompFrame> {
     }
   }
 
+  /** An id may be used again; what is to be acknowledged says in its message-id which subscription it is of: name-place-number. */
+  private readerOf(frame: Frame): Reader | undefined {
+    const id = frame.header('subscription');
+    const place = /-(\d+)-\d+$/.exec(frame.header('message-id') ?? '');
+    const placed = place === null ? undefined : this.readersByPlace[Number(place[1]) - 1];
+    if (placed?.fields.id === id) return placed;
+    return id === null ? undefined : this.readers.get(id);
+  }
+
   private messageEmitted(frame: Frame, bytes: number): void {
     const { oracle, conn } = this;
     const id = frame.header('subscription');
-    const reader = id === null ? undefined : this.readers.get(id);
+    const reader = this.readerOf(frame);
     if (reader === undefined) {
       oracle.fail('invented', `${conn.name}: a MESSAGE for the subscription ${id}, which does not exist`);
       return;
@@ -420,7 +432,7 @@ export class StompLink implements WireOwner<StompFrame> {
     const { actor, oracle } = this;
     const { dice } = actor.around;
     const subscription = frame.header('subscription')!;
-    const reader = this.readers.get(subscription);
+    const reader = this.readerOf(frame);
     if (reader === undefined) return;
     const found = frame.body.length === 0 ? null : oracle.ledger.find(Buffer.from(frame.body));
     const sent = found === 'damaged' ? null : found;

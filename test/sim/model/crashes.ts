@@ -69,14 +69,16 @@ export class Crashes {
         if (sent === null) continue;
         if (queue === null) this.mayComeAgain(session, sent);
         else queue.returned(sent, this.oracle.step, -1);
-      } else if (sent === null || sent.qos === 0 || outstanding.retain) {
-        outstanding.endedWithProcess = true;
-      } else if (outstanding.released && !this.isDurable(outstanding.releasedStep)) {
-        outstanding.unsure = true;
+      } else {
+        // So it is where the queue of a share group ended with its last member, and the process after it.
+        const gone = queue !== null && sent !== null && (queue.copies.get(sent)?.certain ?? 0) < 1;
+        outstanding.endedWithProcess = sent === null || sent.qos === 0 || outstanding.retain || gone;
+        outstanding.unsure = outstanding.released && !this.isDurable(outstanding.releasedStep);
       }
     }
     for (const [sent, expectation] of session.expectations) {
-      if (expectation.settledStep > this.durableStep) this.mayComeAgain(session, sent);
+      // Of several copies nobody can say which one was settled when.
+      if (expectation.settledStep > this.durableStep) expectation.extra += expectation.possible;
       // Whoever takes it at most once has it before the disk has; its publisher, who was not answered, sends it again.
       if (sent.qos === 2 && !sent.acked) this.mayComeAgain(session, sent);
       if (sent.qos === 0) expectation.certain = Number.NEGATIVE_INFINITY;

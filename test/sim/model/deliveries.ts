@@ -385,6 +385,7 @@ export class Deliveries {
 
   /** The client's acknowledgement has reached the broker. */
   settled(outstanding: Outstanding, outcome: Outcome): void {
+    this.oracle.step++;
     this.oracle.counts.settled++;
     const { queue, sent, qos, conn } = outstanding;
     if (sent === null) return;
