@@ -16,3 +16,12 @@ export const SEEDS_THAT_FAILED: readonly (readonly [seed: number, showed: string
   [4102, 'a message of QoS 0 may be lost with the connection, also from a share group at QoS 1'],
   [5741, 'a message that somebody had and gave back within the turn may come after later ones'],
 ];
+
+/** The same for a broker on a disk that dies. */
+export const DURABLE_SEEDS_THAT_FAILED: readonly (readonly [seed: number, showed: string])[] = [
+  [15, 'a QoS 2 message of a queue stays with its session over a restart'],
+  [23, 'the queue of a share group that a STOMP client made outlives the process'],
+  [31, 'an identifier of QoS 2 whose message ended with the process is let go before it is used again'],
+  [63, 'so is one whose message has expired meanwhile'],
+  [92, 'the time of a recovery does not count as silence'],
+];

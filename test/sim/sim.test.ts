@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { withFault } from '../../src/storage/embedded/faults.ts';
 import { Campaign } from './campaign.ts';
 import { KNOWN_BREACHES, KNOWN_SITUATIONS } from './known.ts';
-import { SEEDS_THAT_FAILED } from './seeds.ts';
+import { DURABLE_SEEDS_THAT_FAILED, SEEDS_THAT_FAILED } from './seeds.ts';
 import { type SimulationReport, simulate } from './simulation.ts';
 
 const SEEDS = 300;
+/** Each takes ten times as long as one without a disk. */
+const DURABLE_SEEDS = 80;
 const options = { tolerated: KNOWN_BREACHES, avoid: KNOWN_SITUATIONS };
 
 function broken({ seed, violations }: SimulationReport): string[] {
@@ -41,4 +44,33 @@ describe('the whole broker under random workloads', () => {
       expect.arrayContaining(['messages sent again', 'clients stalled', 'garbage']),
     );
   }, 60_000);
+});
+
+describe('a broker on a disk, which dies and comes up again', () => {
+  const durable = { ...options, durable: true };
+
+  it('keeps every promise', async () => {
+    const campaign = new Campaign(durable);
+    for (let seed = 1; seed <= DURABLE_SEEDS; seed++) await campaign.run(seed);
+    const { failures, totals } = campaign.report;
+    expect(failures.flatMap(({ report }) => broken(report))).toEqual([]);
+    for (const name of ['kills', 'power cuts', 'crashes within a call of the disk', 'messages recovered', 'torn tails'])
+      expect(totals.get(name), name).toBeGreaterThan(0);
+  }, 180_000);
+
+  it.each(DURABLE_SEEDS_THAT_FAILED)('keeps them with seed %i: %s', async (seed) => {
+    expect(broken(await simulate(seed, durable))).toEqual([]);
+  });
+
+  // What only the engine's own campaign can see is looked for there.
+  it.each(['confirmBeforeSync', 'skipDirectorySync'] as const)(
+    'is caught when the engine would %s',
+    async (fault) => {
+      const caught: string[] = [];
+      for (let seed = 1; seed <= 20 && caught.length === 0; seed++)
+        caught.push(...broken(await simulate(seed, { ...durable, faults: withFault(fault) })));
+      expect(caught).not.toEqual([]);
+    },
+    60_000,
+  );
 });
