@@ -72,8 +72,9 @@ export class Crashes {
       } else {
         // So it is where the queue of a share group ended with its last member, and the process after it.
         const gone = queue !== null && sent !== null && (queue.copies.get(sent)?.certain ?? 0) < 1;
-        outstanding.endedWithProcess = sent === null || sent.qos === 0 || outstanding.retain || gone;
-        outstanding.unsure = outstanding.released && !this.isDurable(outstanding.releasedStep);
+        // What one crash has left open stays so over the next.
+        outstanding.endedWithProcess ||= sent === null || sent.qos === 0 || outstanding.retain || gone;
+        outstanding.unsure ||= outstanding.released && !this.isDurable(outstanding.releasedStep);
       }
     }
     for (const [sent, expectation] of session.expectations) {
