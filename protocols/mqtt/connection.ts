@@ -75,6 +75,9 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   keepAliveMs = 0;
   /** It is not read from while this is more than 0. */
   pauseCount = 0;
+  /** No PUBLISH may be taken for now, and one waits to be. */
+  private onHold = false;
+  private stalled = false;
   lastReceivedMs: number;
   /** Of the client: nothing larger is sent to it. */
   packetBytesMax = Number.POSITIVE_INFINITY;
@@ -168,6 +171,10 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     this.bytesWanted = 0;
     while (pos < end && this.state !== ConnectionState.Closed) {
       if (this.state === ConnectionState.Connected) {
+        if (this.onHold && bytes[pos]! >>> 4 === PacketType.PUBLISH) {
+          this.stall();
+          break;
+        }
         const next = this.parseHot(bytes, pos, end);
         if (next !== pos) {
           pos = next;
@@ -430,6 +437,29 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     // Its silence was ours: the keep-alive counts from here.
     this.lastReceivedMs = this.adapter.monotonicMs;
     this.transport.resume();
+  }
+
+  holdMessages(): void {
+    this.onHold = true;
+  }
+
+  releaseMessages(): void {
+    this.onHold = false;
+    if (!this.stalled) return;
+    // Not here: the broker may be in the middle of something.
+    this.adapter.nextTurn(() => {
+      if (this.onHold || !this.stalled) return;
+      this.stalled = false;
+      this.resume();
+      this.goOn();
+    });
+  }
+
+  /** A PUBLISH stands where the parser is, and none may be taken: nothing is read until one may. Up to there the client's pings and acknowledgements are. */
+  private stall(): void {
+    if (this.stalled) return;
+    this.stalled = true;
+    this.pause();
   }
 
   directTarget(options: DeliveryOptions): DirectTarget {

@@ -1,5 +1,6 @@
 // One client's connection: from bytes to broker calls and back. It is the publisher of what it sends and the receiver of what the core delivers; SEND and ACK take no object each, everything
 // else a readable path. It ends itself on every error of its peer, with an ERROR that says why, and touches nobody else.
+// A little longer than most files: it is one state machine, whose transitions are read together.
 import type { Principal } from '../../src/core/authorizer.ts';
 import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import type { Counters } from '../../src/core/counters.ts';
@@ -393,6 +394,15 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   pause(): void {
     this.pauseCount++;
     this.transport.pause();
+  }
+
+  /** STOMP has nothing that its peer would wait for an answer to, as MQTT has PINGREQ: reading may stop for as long as it takes. */
+  holdMessages(): void {
+    this.pause();
+  }
+
+  releaseMessages(): void {
+    this.resume();
   }
 
   resume(): void {

@@ -69,6 +69,8 @@ export class Broker implements StorageListener {
   private readonly awaiting = new Set<Publisher>();
   private readonly undrained = new Set<Publisher>();
   private readonly slowed = new Set<Publisher>();
+  /** Those that wait for memory. */
+  private readonly onHold = new Set<Publisher>();
   private held: Held[] = [];
   private settling: Backlog[] = [];
   private readonly observers: SessionObserver[] = [];
@@ -142,6 +144,7 @@ export class Broker implements StorageListener {
     this.awaiting.delete(publisher);
     this.undrained.delete(publisher);
     this.slowed.delete(publisher);
+    this.onHold.delete(publisher);
   }
 
   /** Nobody can take what it sends: it is paused until some output has drained. */
@@ -162,13 +165,19 @@ export class Broker implements StorageListener {
   /** The process has reached its memory watermark, or is below it again: publishers wait meanwhile, consumers go on. */
   setMemoryHigh(high: boolean): void {
     this.memoryHigh = high;
-    if (!high) this.resumeSlowed();
+    if (high) return;
+    const publishers = [...this.onHold];
+    this.onHold.clear();
+    for (const publisher of publishers) publisher.releaseMessages();
   }
 
   /** The log has more on its way to the disk than is good, or memory is short: publishers wait. */
   slowDown(publisher: Publisher): void {
-    if (!this.memoryHigh && this.log.pendingBytes <= this.limits.logPendingBytesMax) return;
-    if (this.slowed.has(publisher)) return;
+    if (this.memoryHigh && !this.onHold.has(publisher)) {
+      this.onHold.add(publisher);
+      publisher.holdMessages();
+    }
+    if (this.log.pendingBytes <= this.limits.logPendingBytesMax || this.slowed.has(publisher)) return;
     this.slowed.add(publisher);
     publisher.pause();
   }
@@ -185,7 +194,7 @@ export class Broker implements StorageListener {
   }
 
   private resumeSlowed(): void {
-    if (this.memoryHigh || this.log.pendingBytes > this.limits.logPendingBytesMax / 2) return;
+    if (this.log.pendingBytes > this.limits.logPendingBytesMax / 2) return;
     const publishers = [...this.slowed];
     this.slowed.clear();
     for (const publisher of publishers) publisher.resume();

@@ -11,7 +11,10 @@ export interface Publisher {
   onDurable(position: number): void;
   /** What it appended can not be made durable any more: no confirm, ever. */
   onLogFailed(): void;
-  /** Stop and go on reading from the peer. */
+  /** Stop and go on reading from the peer, for a moment. */
   pause(): void;
   resume(): void;
+  /** No more messages until releaseMessages(), which may take long: whatever else the peer sends is to be answered as always. */
+  holdMessages(): void;
+  releaseMessages(): void;
 }

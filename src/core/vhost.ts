@@ -1,5 +1,6 @@
 // A virtual host: the named exchanges, queues, bindings, sessions and retained messages of one tenant, and the routing between them. Control operations take effect at once
 // and in memory; whoever must answer for them waits for Broker.log.position to become durable. No I/O, no clock, no protocol.
+// A little longer than most files: exchanges, queues, bindings and sessions of one vhost are declared, bound and taken away with each other in mind.
 
 import { Durability } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';

@@ -57,4 +57,12 @@ export class Confirms implements Publisher, ConfirmSink {
   resume(): void {
     // See pause.
   }
+
+  holdMessages(): void {
+    // See pause.
+  }
+
+  releaseMessages(): void {
+    // See pause.
+  }
 }

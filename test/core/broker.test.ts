@@ -526,9 +526,9 @@ describe('publishers', () => {
     const sender = new Sender();
     world.broker.setMemoryHigh(true);
     for (let i = 0; i < 3; i++) world.topic('a', 'x', { publisher: sender });
-    expect(sender.paused).toBe(1);
+    expect(sender.onHold).toBe(1);
     world.broker.setMemoryHigh(false);
-    expect(sender.paused).toBe(0);
+    expect(sender.onHold).toBe(0);
   });
 
   test('both reasons to wait count for themselves', async () => {

@@ -239,6 +239,7 @@ export class Sender implements Publisher {
   failed = 0;
   /** How often it is paused at the moment. */
   paused = 0;
+  onHold = 0;
 
   constructor(name = 'sender') {
     this.name = name;
@@ -258,5 +259,13 @@ export class Sender implements Publisher {
 
   resume(): void {
     this.paused--;
+  }
+
+  holdMessages(): void {
+    this.onHold++;
+  }
+
+  releaseMessages(): void {
+    this.onHold--;
   }
 }

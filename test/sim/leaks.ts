@@ -14,7 +14,7 @@ export function checkLeaks(oracle: Oracle, world: World, network: Network, slots
   for (const adapter of world.adapters)
     expect('connections', `connections of ${adapter.name}`, adapter.connectionCount);
   expect('wills', 'wills that wait', sizeOf(world.mqttAdapter, 'delayed'));
-  for (const field of ['awaiting', 'undrained', 'slowed', 'held'])
+  for (const field of ['awaiting', 'undrained', 'slowed', 'onHold', 'held'])
     expect('publishers', `publishers in Broker.${field}`, sizeOf(broker, field));
   for (const vhost of broker.vhosts.values()) {
     expect('sessions', 'sessions', vhost.sessions.size);

@@ -9,6 +9,8 @@ import {
   pubcomp,
   pubrec,
   pubrel,
+  subscribe,
+  subscription,
   will,
 } from '../../../protocols/mqtt/packet.ts';
 import { PacketType, ProtocolVersion } from '../../../protocols/mqtt/packet-type.ts';
@@ -170,6 +172,41 @@ describe.each([
     expect(client.pipe.isClosed).toBe(false);
     goOn(3000);
     expect(client.pipe.isClosed).toBe(true);
+  });
+
+  test('a publisher that waits for memory gets answers to everything but its messages', () => {
+    const world = new World();
+    const subscriber = MqttClient.connected(world, 's', { protocolVersion });
+    subscriber.subscribe('a', 1);
+    const client = MqttClient.connected(world, 'c', { protocolVersion });
+    world.broker.setMemoryHigh(true);
+    client.publish('a', 'one', { qos: 1 });
+    client.send(PINGREQ, PINGREQ, subscribe(5, [subscription('b', 0)]));
+    expect(client.receive().map(({ type }) => type)).toEqual([
+      PacketType.PUBACK,
+      PacketType.PINGRESP,
+      PacketType.PINGRESP,
+      PacketType.SUBACK,
+    ]);
+    // One that it sends all the same waits, and so does what is behind it.
+    client.publish('a', 'two', { qos: 1 });
+    client.send(PINGREQ);
+    client.publish('a', 'three', { qos: 1 });
+    const texts = () =>
+      subscriber
+        .receive()
+        .map((packet) => (packet.type === PacketType.PUBLISH ? Buffer.from(packet.payload).toString() : ''));
+    expect(texts()).toEqual(['one']);
+    expect(client.receive()).toEqual([]);
+    world.broker.setMemoryHigh(false);
+    world.settle();
+    world.settle();
+    expect(texts()).toEqual(['two', 'three']);
+    expect(client.receive().map(({ type }) => type)).toEqual([
+      PacketType.PUBACK,
+      PacketType.PINGRESP,
+      PacketType.PUBACK,
+    ]);
   });
 
   test('a second CONNECT packet on one connection is an error', () => {
