@@ -99,18 +99,19 @@ export class DeliveryPlan {
   directCount = 0;
   /** Subscriptions that would get the messages at most once, but whose client is away: each message is lost so many times, and counted. */
   offlineCount = 0;
+  /** The groups by their class, while targets are being added: there may be as many classes as targets. */
+  private byClass: Map<DeliveryClass, DirectGroup> | null = null;
 
   addDirect(target: DirectTarget): void {
     this.directCount++;
-    for (const group of this.groups) {
-      if (group.deliveryClass === target.deliveryClass) {
-        group.targets.push(target);
-        return;
-      }
+    this.byClass ??= new Map();
+    let group = this.byClass.get(target.deliveryClass);
+    if (group === undefined) {
+      group = new DirectGroup(target.deliveryClass);
+      this.byClass.set(target.deliveryClass, group);
+      this.groups.push(group);
     }
-    const group = new DirectGroup(target.deliveryClass);
     group.targets.push(target);
-    this.groups.push(group);
   }
 
   /** Everything of another plan, whose groups it shares from now on: nothing may be added to either one by one. */
@@ -127,6 +128,7 @@ export class DeliveryPlan {
   }
 
   seal(guarantee: Guarantee): this {
+    this.byClass = null;
     const logs: QueueLog[] = [];
     const seen = new Set<QueueLog>();
     const options: DeliveryOptions[] = [];
