@@ -10,6 +10,12 @@ export const stomp: readonly Scenario[] = [
     plan: { protocol: 'stomp', destinationPrefix: '/topic/', window: 1000 },
   },
   {
+    name: 'stomp-topic-1-50',
+    title: 'STOMP topic, 1 sender to 50 subscribers, ack auto',
+    needs: ['stomp'],
+    plan: { protocol: 'stomp', destinationPrefix: '/topic/', subscribers: 50, window: 200 },
+  },
+  {
     name: 'stomp-queue-10-10',
     title: 'STOMP queues, 10 pairs on 10 queues, persistent, receipts, client-individual',
     needs: ['stomp'],
