@@ -122,8 +122,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     return this.clientId;
   }
 
-  get ownDestination(): Destination | null {
-    return this.session;
+  owns(destination: Destination): boolean {
+    return destination === this.session;
   }
 
   get nowMs(): number {

@@ -6,7 +6,7 @@ import { quoted, stompError } from './errors.ts';
 import { COMMAND_NAMES, Command, Version } from './frame.ts';
 import { HEADER_NAMES, Header } from './headers.ts';
 import { answer } from './receipts.ts';
-import { AckMode, type Subscription } from './subscriptions.ts';
+import { AckMode, type Subscription } from './subscription.ts';
 
 const DASH = 0x2d;
 const DIGIT_0 = 0x30;
@@ -89,6 +89,12 @@ function outcomeOf({ headers, command }: FrameScanner): Outcome {
 
 /** STOMP 1.2 "SUBSCRIBE": with ack:client an ACK or NACK means all deliveries of the subscription up to the one named. [STOMP-U-7] [STOMP-A-5] */
 export function settle(connection: Connection, subscription: Subscription, number: number, outcome: Outcome): void {
+  const { composite, ackMode } = subscription;
+  if (composite === null || ackMode !== AckMode.Client) settleOf(connection, subscription, number, outcome);
+  else composite.upTo(subscription, number, (part, last) => settleOf(connection, part, last, outcome));
+}
+
+function settleOf(connection: Connection, subscription: Subscription, number: number, outcome: Outcome): void {
   const { unsettled, queue, consumer } = subscription;
   let first = subscription.ackMode === AckMode.Client ? unsettled!.first : number;
   while (first !== 0 && first <= number) {

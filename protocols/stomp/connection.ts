@@ -32,7 +32,8 @@ import type { StompConsumer } from './queue-consumer.ts';
 import { answer, closeAfterAnswers, writeConfirm } from './receipts.ts';
 import type { RetainedReplay } from './retained-replay.ts';
 import { resolveRoute, StompRoute } from './routes.ts';
-import { endSubscription, onSubscribe, onUnsubscribe, type Subscription } from './subscriptions.ts';
+import type { Subscription } from './subscription.ts';
+import { endSubscription, onSubscribe, onUnsubscribe } from './subscriptions.ts';
 import { isTemporary, Temporary } from './temporary.ts';
 import { Transactions } from './transactions.ts';
 
@@ -72,6 +73,8 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   vhost: Vhost;
   heartBeat: HeartBeat | null = null;
   replay: RetainedReplay | null = null;
+  /** Where its subscriptions with no-local lead to. */
+  noLocal: Set<Destination> | null = null;
   nextPlace = 1;
   /** No queue gives the client more for now: it does not keep up, or others have their turn. */
   holding = false;
@@ -107,8 +110,8 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     return this.clientId === '' ? this.sessionName : this.clientId;
   }
 
-  get ownDestination(): Destination | null {
-    return null;
+  owns(destination: Destination): boolean {
+    return this.noLocal?.has(destination) === true;
   }
 
   get nowMs(): number {

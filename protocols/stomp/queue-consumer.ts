@@ -5,10 +5,11 @@ import type { DeliveryOptions } from '../../src/core/delivery.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { Run } from '../../src/core/run.ts';
 import { formFor, isRetain } from './codec-run.ts';
+import type { Composite } from './composite.ts';
 import type { Connection } from './connection.ts';
 import { expirationLine } from './direct.ts';
 import { appendMessages, type MessageHead, NO_EXTRA } from './message-writer.ts';
-import type { Subscription } from './subscriptions.ts';
+import { AckMode, type Subscription } from './subscription.ts';
 import type { Unsettled } from './unsettled.ts';
 
 export class StompConsumer implements Consumer {
@@ -20,6 +21,8 @@ export class StompConsumer implements Consumer {
   private readonly prefetch: number;
   /** Null for ack:auto. */
   private readonly unsettled: Unsettled | null;
+  /** With ack:client and several destinations: who has to know what came before what. */
+  private readonly notes: Composite | null;
   /** With ack:auto: the number of the next delivery. */
   private number = 1;
 
@@ -29,6 +32,7 @@ export class StompConsumer implements Consumer {
     this.head = head;
     this.prefetch = prefetch;
     this.unsettled = subscription.unsettled;
+    this.notes = subscription.ackMode === AckMode.Client ? subscription.composite : null;
   }
 
   /** Sets the credit to what the subscription may have at the moment. */
@@ -53,7 +57,10 @@ export class StompConsumer implements Consumer {
     if (unsettled === null) {
       number = this.number;
       this.number += count;
-    } else number = unsettled.add(firstTag, count);
+    } else {
+      number = unsettled.add(firstTag, count);
+      if (this.notes !== null) this.notes.note(this.subscription, number + count - 1);
+    }
     const form = formFor(run, head.version, head.slashes);
     const retained = options.retainAsPublished && isRetain(run);
     const plain = deliveryCount === 0 && run.expiresAtMs === 0 && !retained;

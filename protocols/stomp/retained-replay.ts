@@ -7,7 +7,7 @@ import type { Connection } from './connection.ts';
 import { expirationLine } from './direct.ts';
 import { appendMessages } from './message-writer.ts';
 import { RETAINED_LINE } from './queue-consumer.ts';
-import type { Subscription } from './subscriptions.ts';
+import type { Subscription } from './subscription.ts';
 
 /** Entries looked at in one go: about a millisecond. */
 const SLICE = 256;

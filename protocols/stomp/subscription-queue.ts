@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { Action } from '../../src/core/authorizer.ts';
+import { NO_LOCAL_ARGUMENT } from '../../src/core/binding.ts';
 import type { Broker } from '../../src/core/broker.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
@@ -84,16 +85,22 @@ function dropOthers(
   args: ReadonlyMap<string, string>,
 ): void {
   const selector = args.get(SELECTOR_ARGUMENT);
+  const noLocal = args.get(NO_LOCAL_ARGUMENT);
   for (const { source, key, args: other } of queue.bindings) {
-    if (source === exchange && key === pattern && other.get(SELECTOR_ARGUMENT) === selector) return;
+    const same = other.get(SELECTOR_ARGUMENT) === selector && other.get(NO_LOCAL_ARGUMENT) === noLocal;
+    if (source === exchange && key === pattern && same) return;
   }
   for (const binding of [...queue.bindings]) vhost.unbind(binding);
   queue.purge();
 }
 
+/** The queue is one subscription's, and goes with it. */
+export function isOwn(wish: QueueWish): boolean {
+  return wish.group === null && wish.name === null && wish.durable !== true && !wish.exclusive;
+}
+
 function findOrDeclare(connection: Connection, exchange: string, pattern: string, wish: QueueWish): FoundQueue {
   const { vhost, adapter } = connection;
-  const own = wish.group === null && wish.name === null && wish.durable !== true && !wish.exclusive;
   const name = queueName(connection, exchange, pattern, wish);
   const there = vhost.queues.get(name);
   if (there !== undefined && wish.args.size === 0) {
@@ -102,7 +109,7 @@ function findOrDeclare(connection: Connection, exchange: string, pattern: string
   }
   // A share group is durable whoever makes it: a member of another protocol, whose session outlives the process, may join at any time and has to find what was confirmed.
   const durable = wish.durable ?? wish.group !== null;
-  const flags = { durable, autoDelete: wish.autoDelete ?? (!durable && wish.group === null), exclusive: own };
+  const flags = { durable, autoDelete: wish.autoDelete ?? (!durable && wish.group === null), exclusive: isOwn(wish) };
   const args = there === undefined ? boundedArguments(adapter.broker, wish.args) : withDefaultsOf(there, wish.args);
   const queue = vhost.declareQueue(queueSpec(name, flags, args), connection);
   return { queue, existed: there !== undefined };

@@ -1,14 +1,16 @@
 // SUBSCRIBE and UNSUBSCRIBE. A subscription is direct (a topic with ack:auto: nothing is kept for it) or reads a queue; which, is decided here, once.
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { Action } from '../../src/core/authorizer.ts';
-import { type Binding, NO_ARGUMENTS, type SubscriptionOptions } from '../../src/core/binding.ts';
+import { NO_ARGUMENTS, NO_LOCAL_ARGUMENT, type SubscriptionOptions } from '../../src/core/binding.ts';
 import { type ConsumerWish, NO_WISH } from '../../src/core/consumers.ts';
+import type { Destination } from '../../src/core/delivery.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { addressResource, queueResource } from '../../src/core/resource.ts';
 import { SELECTOR_ARGUMENT, type Selector } from '../../src/core/selector/selector.ts';
 import { dropUnusedShare } from '../../src/core/share-group.ts';
 import { compositeParts, type SubscribeAddress, subscriptionToAddress, type TempAddress } from './addresses.ts';
+import { Composite } from './composite.ts';
 import type { Connection } from './connection.ts';
 import type { FrameScanner } from './decoder.ts';
 import { type StompClass, StompTarget, StompTopicSubscriber } from './direct.ts';
@@ -22,12 +24,9 @@ import { StompConsumer } from './queue-consumer.ts';
 import { answer } from './receipts.ts';
 import { RetainedReplay } from './retained-replay.ts';
 import { isReserved, reservedProblem } from './routes.ts';
-import { boundQueue, durableQueueName, namedQueue, type QueueWish } from './subscription-queue.ts';
+import { AckMode, Subscription } from './subscription.ts';
+import { boundQueue, durableQueueName, isOwn, namedQueue, type QueueWish } from './subscription-queue.ts';
 import { isTemporary } from './temporary.ts';
-import { Unsettled } from './unsettled.ts';
-
-export const AckMode = { Auto: 0, Client: 1, ClientIndividual: 2 } as const;
-export type AckMode = (typeof AckMode)[keyof typeof AckMode];
 
 const ACK_MODES: Readonly<Record<string, AckMode>> = {
   auto: AckMode.Auto,
@@ -43,42 +42,6 @@ const AT_MOST_ONCE: SubscriptionOptions = Object.freeze({
   subscriptionIdentifier: 0,
 });
 
-export class Subscription {
-  /** By which the client speaks of it; null in STOMP 1.0 without an id. */
-  readonly id: string | null;
-  /** Key among the connection's subscriptions. */
-  readonly key: string;
-  /** Its number on the connection, never used again: part of the ids of its messages. */
-  readonly place: number;
-  readonly ackMode: AckMode;
-  /** Null for ack:auto. */
-  readonly unsettled: Unsettled | null;
-  ended = false;
-  /** An ACK has made room: the queue is to be asked for more. */
-  pumpWanted = false;
-
-  // One of the two.
-  binding: Binding | null = null;
-  deliveryClass: StompClass | null = null;
-  /** Retained messages are judged by it before they go out. */
-  selector: Selector | null = null;
-
-  queue: Queue | null = null;
-  consumer: StompConsumer | null = null;
-  /** The queue is a share group's. */
-  shared = false;
-  /** The queue outlives the connection, until UNSUBSCRIBE says durable:true. */
-  durable = false;
-
-  constructor(id: string | null, key: string, place: number, ackMode: AckMode) {
-    this.id = id;
-    this.key = key;
-    this.place = place;
-    this.ackMode = ackMode;
-    this.unsettled = ackMode === AckMode.Auto ? null : new Unsettled();
-  }
-}
-
 /** The key of a subscription: its id, or in STOMP 1.0 its destination when it has none. */
 function keyOf(connection: Connection, id: string | null, destination: string | null, command: string): string {
   if (id !== null) return `id:${id}`;
@@ -93,7 +56,8 @@ interface Subscribe {
   readonly id: string | null;
   readonly key: string;
   readonly destination: string;
-  readonly address: SubscribeAddress | TempAddress;
+  /** Several of a composite destination. */
+  readonly addresses: readonly (SubscribeAddress | TempAddress)[];
   readonly ackMode: AckMode;
   readonly wish: QueueWish;
   readonly prefetch: number;
@@ -103,20 +67,39 @@ interface Subscribe {
   /** ActiveMQ's: of a consumer of a queue, see ConsumerWish. */
   readonly priority: number;
   readonly sole: boolean;
+  /** Nothing of what the connection publishes itself, from topics and exchanges. */
+  readonly noLocal: boolean;
 }
 
 export function onSubscribe(connection: Connection, { headers }: FrameScanner): void {
   const asked = readSubscribe(connection, headers);
-  const { address, wish } = asked;
+  const { addresses } = asked;
   checkSubscribe(connection, asked);
-  const subscription = new Subscription(asked.id, asked.key, connection.nextPlace++, asked.ackMode);
+  const composite = addresses.length > 1 ? new Composite() : null;
+  for (let i = 0; i < addresses.length; i++) {
+    // No header has a NUL: these keys are nobody's.
+    const key = i === 0 ? asked.key : `${asked.key}\0${i}`;
+    const subscription = new Subscription(asked.id, key, connection.nextPlace++, asked.ackMode);
+    subscription.composite = composite;
+    composite?.parts.push(subscription);
+    subscribe(connection, subscription, addresses[i]!, asked, headers);
+  }
+  answer(connection, connection.adapter.broker.positionOfAll());
+}
+
+function subscribe(
+  connection: Connection,
+  subscription: Subscription,
+  address: SubscribeAddress | TempAddress,
+  asked: Subscribe,
+  headers: HeaderIndex,
+): void {
   if (isTemporary(address)) subscribeTemporary(connection, subscription, address, asked);
   else if (address.kind === 'binding') subscribePattern(connection, subscription, address, asked, headers);
   else {
-    const queue = namedQueue(connection, address.queue, address.declare, wish);
+    const queue = namedQueue(connection, address.queue, address.declare, asked.wish);
     attachQueue(connection, subscription, queue, consumerWish(asked), asked, false);
   }
-  answer(connection, connection.adapter.broker.positionOfAll());
 }
 
 const NOT_OFFERED: readonly HeaderName[] = ['browser'];
@@ -143,7 +126,7 @@ function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe 
     id,
     key,
     destination,
-    address: addressOf(connection, destination),
+    addresses: addressesOf(connection, destination),
     ackMode: ACK_MODES[ack]!,
     wish: {
       id,
@@ -161,6 +144,7 @@ function readSubscribe(connection: Connection, headers: HeaderIndex): Subscribe 
     ),
     priority: Math.min(127, headers.int(Header['activemq.priority'], 0)),
     sole: headers.is(Header['activemq.exclusive'], 'true'),
+    noLocal: headers.is(Header['no-local'], 'true') || headers.is(Header['activemq.noLocal'], 'true'),
     retainHandling: headers.int(Header['x-retain-handling'], 0),
     selector: selectorOf(connection, headers),
   };
@@ -191,13 +175,11 @@ function flag(headers: HeaderIndex, number: number): boolean | null {
   return headers.has(number) ? false : null;
 }
 
-function addressOf(connection: Connection, destination: string): SubscribeAddress | TempAddress {
+function addressesOf(connection: Connection, destination: string): (SubscribeAddress | TempAddress)[] {
+  const { dialect } = connection.speech;
   try {
-    const { dialect } = connection.speech;
-    if (compositeParts(destination, dialect) !== null) {
-      throw new BrokerError('invalid-argument', 'one subscription reads one destination; several are for SEND');
-    }
-    return subscriptionToAddress(destination, dialect);
+    const parts = compositeParts(destination, dialect) ?? [destination];
+    return [...new Set(parts)].map((part) => subscriptionToAddress(part, dialect));
   } catch (error) {
     if (!(error instanceof BrokerError) || error.code !== 'invalid-argument') throw error;
     throw stompError('destination-invalid', error.message);
@@ -205,21 +187,29 @@ function addressOf(connection: Connection, destination: string): SubscribeAddres
 }
 
 /** Throws when the subscription may not be. */
-function checkSubscribe(connection: Connection, { key, id, destination, address }: Subscribe): void {
+function checkSubscribe(connection: Connection, { key, id, destination, addresses, wish, noLocal }: Subscribe): void {
   const { subscriptions, adapter } = connection;
   const { subscriptionsMax } = adapter.options;
-  if (address.kind === 'temp-queue') endAutomatic(connection, address.name);
+  for (const address of addresses) if (address.kind === 'temp-queue') endAutomatic(connection, address.name);
   // [STOMP-U-4]
   if (subscriptions.has(key)) {
     throw stompError('subscription-exists', `there is a subscription ${JSON.stringify(id ?? destination)} already`);
   }
-  if (subscriptions.size >= subscriptionsMax) {
+  if (subscriptions.size + addresses.length > subscriptionsMax) {
     throw stompError('session-limit-exceeded', `more than ${subscriptionsMax} subscriptions of one connection`);
   }
-  const problem = readProblem(connection, address);
-  if (problem === null) return;
-  adapter.broker.counters.refusedUnauthorized++;
-  throw new BrokerError('access-refused', problem);
+  if (addresses.length > 1 && (wish.name !== null || wish.subscriptionName !== null)) {
+    throw stompError('header-not-allowed', 'a subscription to several destinations has a queue with a name for each');
+  }
+  if (noLocal && (wish.name !== null || wish.group !== null)) {
+    throw stompError('header-not-allowed', 'no-local on a queue that others read, too (x-queue-name, x-share-group)');
+  }
+  for (const address of addresses) {
+    const problem = readProblem(connection, address);
+    if (problem === null) continue;
+    adapter.broker.counters.refusedUnauthorized++;
+    throw new BrokerError('access-refused', problem);
+  }
 }
 
 /** Topics that belong to somebody, whatever the permissions say. */
@@ -248,31 +238,21 @@ function readProblem(
 function subscribePattern(
   connection: Connection,
   subscription: Subscription,
-  { exchange, pattern, slashes }: SubscribeAddress & { readonly kind: 'binding' },
+  address: SubscribeAddress & { readonly kind: 'binding' },
   asked: Subscribe,
   headers: HeaderIndex,
 ): void {
-  const { ackMode, wish, retainHandling, selector } = asked;
+  const { exchange, pattern } = address;
+  const { wish, retainHandling } = asked;
   const isHeaders = connection.vhost.exchanges.get(exchange)?.spec.type === 'headers';
-  // Where the queue is this subscription's own, nothing gets into it that is not selected; where others share it, each takes what it selects.
-  const filtered = wish.name === null && wish.group === null;
-  const args = argumentsOf(isHeaders ? bindingArguments(headers) : NO_ARGUMENTS, filtered ? selector : null);
-  subscription.selector = selector;
-  let isNew = true;
-  if (isDirect(ackMode, wish)) attachDirect(connection, subscription, exchange, pattern, args, slashes, false);
-  else {
-    const { queue, existed } = boundQueue(connection, exchange, pattern, args, wish);
-    isNew = !existed;
-    subscription.shared = wish.group !== null;
-    subscription.durable = wish.durable === true;
-    attachQueue(connection, subscription, queue, filtered ? NO_WISH : consumerWish(asked), asked, slashes);
-  }
+  const args = isHeaders ? bindingArguments(headers) : NO_ARGUMENTS;
+  const { reader, isNew } = subscribeBound(connection, subscription, address, args, asked, false);
   const wantsRetained = retainHandling === 0 || (retainHandling === 1 && isNew);
   if (exchange !== TOPIC_EXCHANGE || wish.group !== null || !wantsRetained) return;
   const { retained } = connection.vhost;
   if (retained.count === 0) return;
   connection.replay ??= new RetainedReplay(connection);
-  connection.replay.add(retained.walk(pattern), subscription);
+  connection.replay.add(retained.walk(pattern), reader);
 }
 
 function subscribeTemporary(
@@ -282,23 +262,80 @@ function subscribeTemporary(
   asked: Subscribe,
 ): void {
   const { temporary } = connection;
-  const { ackMode, wish, selector } = asked;
   if (address.kind === 'temp-queue') {
     attachQueue(connection, subscription, temporary.queue(address.name), consumerWish(asked), asked, false);
     return;
   }
-  const args = argumentsOf(NO_ARGUMENTS, selector);
   const pattern = temporary.topicPath(address.name);
-  if (isDirect(ackMode, wish)) attachDirect(connection, subscription, TOPIC_EXCHANGE, pattern, args, false, true);
-  else {
-    const { queue } = boundQueue(connection, TOPIC_EXCHANGE, pattern, args, wish);
-    attachQueue(connection, subscription, queue, NO_WISH, asked, false);
-  }
+  subscribeBound(
+    connection,
+    subscription,
+    { exchange: TOPIC_EXCHANGE, pattern, slashes: false },
+    NO_ARGUMENTS,
+    asked,
+    true,
+  );
 }
 
-/** Arguments of a binding, with the selector among them. */
-function argumentsOf(args: ReadonlyMap<string, string>, selector: Selector | null): ReadonlyMap<string, string> {
-  return selector === null ? args : new Map(args).set(SELECTOR_ARGUMENT, selector.text);
+interface Bound {
+  /** The subscription that gets the messages: another one, where several destinations share a queue. */
+  readonly reader: Subscription;
+  readonly isNew: boolean;
+}
+
+/** To what a pattern of an exchange matches, past all queues or through one. own: a destination of the connection, which nobody has to allow. */
+function subscribeBound(
+  connection: Connection,
+  subscription: Subscription,
+  address: { readonly exchange: string; readonly pattern: string; readonly slashes: boolean },
+  bindingArgs: ReadonlyMap<string, string>,
+  asked: Subscribe,
+  own: boolean,
+): Bound {
+  const { exchange, pattern, slashes } = address;
+  const { ackMode, wish, selector } = asked;
+  const { composite } = subscription;
+  // Where the queue is this subscription's own, nothing gets into it that is not selected; where others share it, each takes what it selects.
+  const filtered = wish.name === null && wish.group === null;
+  const args = argumentsOf(bindingArgs, filtered ? selector : null, asked.noLocal);
+  subscription.selector = selector;
+  if (isDirect(ackMode, wish)) {
+    attachDirect(connection, subscription, address, args, own);
+    return { reader: subscription, isNew: true };
+  }
+  const collects = composite !== null && isOwn(wish);
+  const collector = collects ? composite.collectors.get(slashes) : undefined;
+  if (collector !== undefined) {
+    connection.vhost.bind(exchange, collector.queue!, pattern, args);
+    return { reader: collector, isNew: true };
+  }
+  const { queue, existed } = boundQueue(connection, exchange, pattern, args, wish);
+  subscription.shared = wish.group !== null;
+  subscription.durable = wish.durable === true;
+  if (asked.noLocal) leaveOutOwn(connection, subscription, queue);
+  attachQueue(connection, subscription, queue, filtered ? NO_WISH : consumerWish(asked), asked, slashes);
+  if (collects) composite.collectors.set(slashes, subscription);
+  return { reader: subscription, isNew: !existed };
+}
+
+/** The bindings that lead there say so: what the connection publishes itself takes others only. */
+function leaveOutOwn(connection: Connection, subscription: Subscription, destination: Destination): void {
+  connection.noLocal ??= new Set();
+  connection.noLocal.add(destination);
+  subscription.noLocal = destination;
+}
+
+/** Arguments of a binding, with what is not to take this way among them. */
+function argumentsOf(
+  args: ReadonlyMap<string, string>,
+  selector: Selector | null,
+  noLocal: boolean,
+): ReadonlyMap<string, string> {
+  if (selector === null && !noLocal) return args;
+  const all = new Map(args);
+  if (selector !== null) all.set(SELECTOR_ARGUMENT, selector.text);
+  if (noLocal) all.set(NO_LOCAL_ARGUMENT, 'true');
+  return all;
 }
 
 function consumerWish({ selector, priority, sole }: Subscribe): ConsumerWish {
@@ -320,24 +357,31 @@ function isDirect(ackMode: AckMode, wish: QueueWish): boolean {
 function attachDirect(
   connection: Connection,
   subscription: Subscription,
-  exchange: string,
-  pattern: string,
+  { exchange, pattern, slashes }: { readonly exchange: string; readonly pattern: string; readonly slashes: boolean },
   args: ReadonlyMap<string, string>,
-  slashes: boolean,
   own: boolean,
 ): void {
-  const { adapter, vhost, principal, clientId } = connection;
+  const { adapter, vhost } = connection;
+  // The connection's own topic has a subscriber of its own: everybody else's has to be allowed to read.
+  const sharing = own ? undefined : subscription.composite?.subscribers;
   const deliveryClass = adapter.classes.acquire(connection.version, slashes, subscription.id);
-  const target = new StompTarget(deliveryClass, connection);
-  const subscriber = new StompTopicSubscriber(target, vhost.name, principal!, clientId, adapter.broker.authorizer, own);
+  const subscriber = sharing?.get(slashes) ?? directSubscriber(connection, deliveryClass, own);
   try {
     subscription.binding = vhost.bind(exchange, subscriber, pattern, args, AT_MOST_ONCE);
   } catch (error) {
     adapter.classes.release(deliveryClass);
     throw error;
   }
+  sharing?.set(slashes, subscriber);
+  if (args.has(NO_LOCAL_ARGUMENT)) leaveOutOwn(connection, subscription, subscriber);
   subscription.deliveryClass = deliveryClass;
   connection.add(subscription);
+}
+
+function directSubscriber(connection: Connection, deliveryClass: StompClass, own: boolean): StompTopicSubscriber {
+  const { adapter, vhost, principal, clientId } = connection;
+  const target = new StompTarget(deliveryClass, connection);
+  return new StompTopicSubscriber(target, vhost.name, principal!, clientId, adapter.broker.authorizer, own);
 }
 
 function attachQueue(
@@ -412,10 +456,13 @@ export function onUnsubscribe(connection: Connection, { headers }: FrameScanner)
     }
     throw stompError('subscription-unknown', `there is no subscription ${JSON.stringify(id ?? destination)}`);
   }
-  const { queue } = subscription;
-  endSubscription(connection, subscription);
-  if (subscription.durable && queue !== null && (name !== null || headers.is(Header.durable, 'true')))
-    connection.vhost.deleteQueue(queue);
+  const parts = subscription.composite?.parts ?? [subscription];
+  for (const part of parts) {
+    const { queue } = part;
+    endSubscription(connection, part);
+    if (part.durable && queue !== null && (name !== null || headers.is(Header.durable, 'true')))
+      connection.vhost.deleteQueue(queue);
+  }
   answer(connection, connection.adapter.broker.positionOfAll());
 }
 
@@ -429,7 +476,8 @@ export function endSubscription(connection: Connection, subscription: Subscripti
     vhost.unbind(subscription.binding);
     adapter.classes.release(subscription.deliveryClass!);
   }
-  const { queue, consumer } = subscription;
+  const { queue, consumer, noLocal } = subscription;
+  if (noLocal !== null) connection.noLocal!.delete(noLocal);
   if (queue === null || consumer === null) return;
   consumer.credit.available = 0;
   subscription.unsettled?.clear();

@@ -13,7 +13,7 @@ import { COMMAND_NAMES, Command } from './frame.ts';
 import { Header } from './headers.ts';
 import { answer } from './receipts.ts';
 import type { StompRoute } from './routes.ts';
-import type { Subscription } from './subscriptions.ts';
+import type { Subscription } from './subscription.ts';
 
 /** Open transactions of one connection. */
 const TRANSACTIONS_MAX = 1000;
@@ -151,7 +151,7 @@ export class Transactions {
       connection.refreshRoute(route);
       if (!route.allowed) throw new BrokerError(route.refusalCode, route.refusal!);
       // A route that depends on headers has no plan before its message is routed.
-      const plan = route.set?.plan(run, null);
+      const plan = route.set?.plan(run, connection);
       if (plan === undefined) continue;
       if (plan.targets !== null && broker.full) throw new BrokerError('quota-exceeded', 'the disk is full');
       for (const queue of plan.queues) {

@@ -34,3 +34,11 @@ export interface Binding {
 }
 
 export const NO_ARGUMENTS: ReadonlyMap<string, string> = new Map();
+
+/** "true" says of the binding of a queue or direct subscriber what SubscriptionOptions.noLocal says of a session's. */
+export const NO_LOCAL_ARGUMENT = 'x-no-local';
+
+/** What its publisher owns itself, the message does not reach this way. */
+export function isNoLocal({ subscription, args }: Binding): boolean {
+  return subscription?.noLocal === true || args.get(NO_LOCAL_ARGUMENT) === 'true';
+}

@@ -1,8 +1,9 @@
 // Where a route leads: the destinations a routing found, interned per vhost, so that routes of different topics that lead to the same place share one object and their
 // messages form one run. It makes and keeps the delivery plan for each guarantee.
-import type { Binding } from './binding.ts';
+import { type Binding, isNoLocal } from './binding.ts';
 import { DeliveryPlan, type Destination } from './delivery.ts';
 import type { Guarantee } from './guarantee.ts';
+import type { Publisher } from './publisher.ts';
 import type { Run } from './run.ts';
 import { SelectivePlan } from './selective-plan.ts';
 
@@ -11,7 +12,8 @@ export class DestinationSet {
   private readonly bindings: readonly (readonly Binding[])[];
   private readonly plans: (DeliveryPlan | null)[] = [null, null, null];
   private readonly selective: (SelectivePlan | null)[] = [null, null, null];
-  private readonly excludesOwn: boolean;
+  /** The places of destinations with bindings that say "no local". */
+  private readonly noLocal: readonly number[];
   /** Some binding has a selector: where a message goes depends on more than the route. */
   private readonly selects: boolean;
   /** Its messages have to come one by one: some destination may refuse one, or a selector decides. */
@@ -20,7 +22,7 @@ export class DestinationSet {
   constructor(destinations: readonly Destination[], bindings: readonly (readonly Binding[])[]) {
     this.destinations = destinations;
     this.bindings = bindings;
-    this.excludesOwn = bindings.some((reached) => reached.some(isNoLocal));
+    this.noLocal = bindings.flatMap((reached, i) => (reached.some(isNoLocal) ? [i] : []));
     this.selects = bindings.some((reached) => reached.some(({ selector }) => selector !== null));
     this.oneByOne = this.selects || destinations.some((destination) => destination.mayRefuse);
   }
@@ -29,57 +31,55 @@ export class DestinationSet {
     return this.destinations.length === 0;
   }
 
-  /** For this run. own: the publisher's own destination, which gets nothing where its subscriptions say "no local". */
-  plan(run: Run, own: Destination | null): DeliveryPlan {
+  /** For this run. The publisher's own destinations get nothing where their subscriptions say "no local". */
+  plan(run: Run, publisher: Publisher | null): DeliveryPlan {
     const { guarantee } = run;
-    if (this.excludesOwn && own !== null) {
-      const at = this.destinations.indexOf(own);
-      // Rare, so it is made anew each time instead of being kept per publisher.
-      if (at >= 0 && this.bindings[at]!.some(isNoLocal))
-        return this.selects ? this.makeSelective(guarantee, at).planOf(run) : this.makePlan(guarantee, at);
-    }
+    // Rare, so it is made anew each time instead of being kept per publisher.
+    if (publisher !== null && this.noLocal.length > 0 && this.ownsSome(publisher))
+      return this.selects ? this.makeSelective(guarantee, publisher).planOf(run) : this.makePlan(guarantee, publisher);
     if (this.selects) {
       let selective = this.selective[guarantee]!;
       if (selective === null) {
-        selective = this.makeSelective(guarantee, -1);
+        selective = this.makeSelective(guarantee, null);
         this.selective[guarantee] = selective;
       }
       return selective.planOf(run);
     }
     let plan = this.plans[guarantee]!;
     if (plan === null) {
-      plan = this.makePlan(guarantee, -1);
+      plan = this.makePlan(guarantee, null);
       this.plans[guarantee] = plan;
     }
     return plan;
   }
 
-  /** own: the place of the publisher's own destination, -1 when it does not matter. */
-  private makePlan(guarantee: Guarantee, own: number): DeliveryPlan {
+  private ownsSome(publisher: Publisher): boolean {
+    return this.noLocal.some((place) => publisher.owns(this.destinations[place]!));
+  }
+
+  /** owner: whose own destinations count, null when that does not matter. */
+  private makePlan(guarantee: Guarantee, owner: Publisher | null): DeliveryPlan {
     const plan = new DeliveryPlan();
     for (let i = 0; i < this.destinations.length; i++) {
-      const reached = this.reached(i, own);
+      const reached = this.reached(i, owner);
       if (reached.length > 0) this.destinations[i]!.addTo(plan, reached, guarantee);
     }
     return plan.seal(guarantee);
   }
 
-  private makeSelective(guarantee: Guarantee, own: number): SelectivePlan {
+  private makeSelective(guarantee: Guarantee, owner: Publisher | null): SelectivePlan {
     const plan = new SelectivePlan(guarantee);
     for (let i = 0; i < this.destinations.length; i++) {
-      const reached = this.reached(i, own);
+      const reached = this.reached(i, owner);
       if (reached.length > 0) plan.add(this.destinations[i]!, reached);
     }
     return plan;
   }
 
-  private reached(i: number, own: number): readonly Binding[] {
-    return i === own ? this.bindings[i]!.filter((binding) => !isNoLocal(binding)) : this.bindings[i]!;
+  /** Of overlapping subscriptions only those match a publisher's own message that do not say "no local". */
+  // [MQTT-3.8.3-3]
+  private reached(i: number, owner: Publisher | null): readonly Binding[] {
+    const bindings = this.bindings[i]!;
+    return owner?.owns(this.destinations[i]!) ? bindings.filter((binding) => !isNoLocal(binding)) : bindings;
   }
-}
-
-/** Of overlapping subscriptions only those match a publisher's own message that do not say "no local". */
-// [MQTT-3.8.3-3]
-function isNoLocal(binding: Binding): boolean {
-  return binding.subscription?.noLocal === true;
 }

@@ -5,8 +5,8 @@ import type { Destination } from './delivery.ts';
 export interface Publisher {
   /** For log lines and for "no local". */
   readonly name: string;
-  /** What "no local" excludes: the destination of its own subscriptions; null when it has none. */
-  readonly ownDestination: Destination | null;
+  /** Whether the destination is that of a subscription of its own, for "no local". Asked only where some binding of the route says that. */
+  owns(destination: Destination): boolean;
   /** Everything this publisher appended up to `position` is durable: confirm it. Called only after it asked through Broker.awaitDurable. */
   onDurable(position: number): void;
   /** What it appended can not be made durable any more: no confirm, ever. */

@@ -110,7 +110,7 @@ export class Vhost implements QueueOwner {
     const set = route.set ?? this.routing.find(route.exchange, route.key, run.message(0), this.generation);
     this.counters.messagesReceived += run.count;
     this.counters.bytesReceived += run.end - run.start;
-    const plan = set.plan(run, run.publisher === null ? null : run.publisher.ownDestination);
+    const plan = set.plan(run, run.publisher);
     run.matched = !plan.empty || plan.offlineCount > 0;
     run.refused = null;
     if (plan.offlineCount > 0) this.counters.droppedOffline += plan.offlineCount * run.count;

@@ -11,13 +11,16 @@ interface Waiting {
 
 export class Confirms implements Publisher, ConfirmSink {
   readonly name = 'embedding program';
-  readonly ownDestination = null;
   private readonly broker: Broker;
   private readonly ring = new ConfirmRing();
   private waiting = new Set<Waiting>();
 
   constructor(broker: Broker) {
     this.broker = broker;
+  }
+
+  owns(): boolean {
+    return false;
   }
 
   /** Resolves with `value` when everything up to `position` is durable; at once for 0. */

@@ -234,7 +234,7 @@ class LinkClass implements DeliveryClass {
 /** A publisher that notes what it is told. */
 export class Sender implements Publisher {
   readonly name: string;
-  ownDestination: Destination | null = null;
+  own: Destination | null = null;
   readonly durable: number[] = [];
   failed = 0;
   /** How often it is paused at the moment. */
@@ -243,6 +243,10 @@ export class Sender implements Publisher {
 
   constructor(name = 'sender') {
     this.name = name;
+  }
+
+  owns(destination: Destination): boolean {
+    return destination === this.own;
   }
 
   onDurable(position: number): void {

@@ -4,7 +4,7 @@ import type { DeliveryPlan, Destination } from '../../src/core/delivery.ts';
 import { DestinationSet } from '../../src/core/destination-set.ts';
 import type { Guarantee } from '../../src/core/guarantee.ts';
 import { destination } from './bindings.ts';
-import { subscription } from './core-world.ts';
+import { Sender, subscription } from './core-world.ts';
 import { textRun } from './runs.ts';
 
 function reachedBy(to: Destination, options: SubscriptionOptions | null): Binding {
@@ -17,6 +17,12 @@ function reachedBy(to: Destination, options: SubscriptionOptions | null): Bindin
     subscription: options,
     selector: null,
   };
+}
+
+function sentBy(own: Destination): Sender {
+  const sender = new Sender();
+  sender.own = own;
+  return sender;
 }
 
 /** A destination that notes by which bindings it was added to plans. */
@@ -42,7 +48,7 @@ describe('a destination set', () => {
     const to = new Noting();
     const set = new DestinationSet([to], [[reachedBy(to, null)]]);
     const plan = set.plan(textRun('', { guarantee: 1 }), null);
-    expect(set.plan(textRun('', { guarantee: 1 }), destination())).toBe(plan);
+    expect(set.plan(textRun('', { guarantee: 1 }), sentBy(destination()))).toBe(plan);
     expect(set.plan(textRun('', { guarantee: 0 }), null)).not.toBe(plan);
     expect(set.plan(textRun('', { guarantee: 2 }), null)).not.toBe(plan);
     expect(to.added).toEqual([
@@ -57,14 +63,14 @@ describe('a destination set', () => {
     const noLocal = subscription(1, { noLocal: true });
     const bindings = [[reachedBy(own, noLocal), reachedBy(own, subscription(0))], [reachedBy(other, noLocal)]];
     const set = new DestinationSet([own, other], bindings);
-    set.plan(textRun('', { guarantee: 1 }), own);
+    set.plan(textRun('', { guarantee: 1 }), sentBy(own));
     expect([own.added, other.added]).toEqual([[[1, 1]], [[1, 1]]]);
     set.plan(textRun('', { guarantee: 1 }), null);
     expect([own.added[1], other.added[1]]).toEqual([
       [2, 1],
       [1, 1],
     ]);
-    set.plan(textRun('', { guarantee: 1 }), other);
+    set.plan(textRun('', { guarantee: 1 }), sentBy(other));
     expect(own.added[2]).toEqual([2, 1]);
     expect(other.added).toHaveLength(2);
   });

@@ -645,7 +645,7 @@ describe('sessions', () => {
     world.subscribe(session, 'a', 0, { noLocal: true });
     world.subscribe(world.session('other', otherLink), 'a');
     const sender = new Sender();
-    sender.ownDestination = session;
+    sender.own = session;
     world.topic('a', 'own', { guarantee: 0, publisher: sender });
     world.topic('a', 'foreign', { guarantee: 0, publisher: new Sender() });
     expect(link.got).toEqual(['foreign']);

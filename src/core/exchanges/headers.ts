@@ -10,7 +10,7 @@
 // the one that the fewest others stand under. A message costs one look-up per header, plus the candidates found.
 
 import { assert } from '../../lib/assert.ts';
-import type { Binding } from '../binding.ts';
+import { type Binding, NO_LOCAL_ARGUMENT } from '../binding.ts';
 import { sameBinding } from '../binding-bag.ts';
 import { BrokerError } from '../errors.ts';
 import type { RouteResult, Router } from '../exchange.ts';
@@ -53,7 +53,13 @@ export class HeadersRouter implements Router {
     }
     const pairs: string[] = [];
     for (const [name, value] of binding.args) {
-      if (name === 'x-match' || name === SELECTOR_ARGUMENT || (!withX && name.startsWith('x-'))) continue;
+      if (
+        name === 'x-match' ||
+        name === SELECTOR_ARGUMENT ||
+        name === NO_LOCAL_ARGUMENT ||
+        (!withX && name.startsWith('x-'))
+      )
+        continue;
       pairs.push(pair(name, value));
     }
     const candidate =

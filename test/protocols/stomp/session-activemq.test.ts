@@ -115,6 +115,75 @@ describe('a message', () => {
   });
 });
 
+describe.each(['no-local', 'activemq.noLocal'])('a subscription with %s', (header) => {
+  it.each([
+    ['ack:auto', {}],
+    ['ack:client', { ack: 'client' }],
+    ['durable:true', { durable: true }],
+    ['a selector', { selector: 'n = 1' }],
+  ])('does not get what its own connection sends to the topic, with %s', (_, headers) => {
+    const { client } = connected();
+    const own = client().subscribe('/topic/a.*', { id: 's', [header]: true, ...headers });
+    const other = client().subscribe('/topic/a.*', { id: 'plain' });
+    own.publish('/topic/a.b', '1', { n: 1 });
+    other.publish('/topic/a.b', '2', { n: 1 });
+    own.publish('/topic/a.b', '3', { n: 1 });
+    other.publish('/topic/a.b', '4', { n: 1 });
+    expect([own.bodies(), other.bodies()]).toEqual([
+      ['2', '4'],
+      ['1', '2', '3', '4'],
+    ]);
+  });
+
+  it('does not hold up its connection, and leaves the others of the connection alone', () => {
+    const { client } = connected();
+    const own = client()
+      .subscribe('/topic/a', { id: 's', [header]: true })
+      .subscribe('/queue/q', { id: 'q', [header]: true });
+    own.publish('/topic/a', '1');
+    expect(own.bodies()).toEqual([]);
+    own.subscribe('/topic/a', { id: 'local' });
+    own.publish('/topic/a', '2');
+    own.send(frame('BEGIN', { transaction: 't' }));
+    own.publish('/topic/a', '3', { transaction: 't' });
+    own.send(frame('COMMIT', { transaction: 't' }));
+    // A queue has one consumer for a message, whoever sent it.
+    own.publish('/queue/q', '4');
+    const seen = own.messages().map((message) => `${message.header('subscription')} ${message.text()}`);
+    expect(seen).toEqual(['local 2', 'local 3', 'q 4']);
+    own.request(frame('UNSUBSCRIBE', { id: 's' }));
+    own.subscribe('/topic/a', { id: 's' });
+    own.publish('/topic/a', '5');
+    expect(own.bodies()).toEqual(['5', '5']);
+  });
+
+  it('is another durable subscription than one without', () => {
+    const { client } = connected();
+    const durable = { id: 's', 'activemq.subscriptionName': 'orders' };
+    const publisher = client();
+    client('c').subscribe('/topic/a', durable).hangUp();
+    publisher.publish('/topic/a', '1');
+    const changed = client('c').subscribe('/topic/a', { ...durable, [header]: true });
+    changed.publish('/topic/a', '2');
+    publisher.publish('/topic/a', '3');
+    expect(changed.bodies()).toEqual(['3']);
+    changed.hangUp();
+    publisher.publish('/topic/a', '4');
+    expect(
+      client('c')
+        .subscribe('/topic/a', { ...durable, [header]: true })
+        .bodies(),
+    ).toEqual(['4']);
+  });
+
+  it('has a queue of its own', () => {
+    const { client } = connected();
+    const member = client();
+    member.send(frame('SUBSCRIBE', { id: '1', destination: '/topic/a', 'x-share-group': 'g', [header]: true }));
+    expect(member.error()!.text()).toContain('no-local');
+  });
+});
+
 describe('a temporary topic', () => {
   it('is answered by whoever has the default permissions, and read by its own client only', () => {
     const policy = compilePolicy({});
@@ -185,14 +254,107 @@ describe("on a listener with ActiveMQ's destinations", () => {
     expect(topic.bodies()).toEqual([]);
   });
 
-  it('a subscription to several is refused, and so is a list that is too long', () => {
+  it('a list that is too long is refused', () => {
+    const { client } = connected({ activemq: true });
+    const list = `/queue/a${',a'.repeat(32)}`;
+    const publisher = client();
+    publisher.publish(list, '1');
+    const listener = client();
+    listener.send(frame('SUBSCRIBE', { id: '1', destination: list }));
+    for (const one of [publisher, listener]) expect(one.error()!.text()).toContain('33 parts');
+  });
+
+  it('a subscription to several gets the messages of each, under one id, until its UNSUBSCRIBE', () => {
+    const { client, queues } = connected({ activemq: true });
+    const listener = client().subscribe('/queue/a,b,/topic/t,/temp-queue/r,/temp-topic/r,/queue/a', { id: 's' });
+    listener.publish('/temp-topic/r', 'own topic');
+    listener.publish('/temp-queue/r', 'own queue');
+    const publisher = client();
+    for (const destination of ['/queue/a', '/queue/b', '/topic/t', '/topic/u'])
+      publisher.publish(destination, destination);
+    const messages = listener.messages();
+    expect(messages.map((message) => message.text())).toEqual([
+      'own topic',
+      'own queue',
+      '/queue/a',
+      '/queue/b',
+      '/topic/t',
+    ]);
+    expect(new Set(messages.map((message) => message.header('subscription')))).toEqual(new Set(['s']));
+    expect(new Set(messages.map((message) => message.header('message-id'))).size).toBe(5);
+    listener.request(frame('UNSUBSCRIBE', { id: 's' }));
+    publisher.publish('/queue/a', 'late');
+    publisher.publish('/topic/t', 'late');
+    expect(listener.bodies()).toEqual([]);
+    expect(queues().map(({ readyCount }) => readyCount)).toEqual([1, 0, 0]);
+  });
+
+  it.each(['auto', 'client'])('what matches several of its topics comes once, with ack:%s', (ack) => {
+    const { client } = connected({ activemq: true });
+    const listener = client().subscribe('/topic/a,/topic/>,/topic/b.*', { ack });
+    const publisher = client();
+    publisher.publish('/topic/a', '1');
+    publisher.publish('/topic/b.c', '2');
+    expect(listener.bodies()).toEqual(['1', '2']);
+  });
+
+  it('an ACK of ack:client covers what came before from any of them', () => {
+    const { world, client, queues } = connected({ activemq: true });
+    const listener = client().subscribe('/queue/a,/queue/b,/topic/t', { id: 's', ack: 'client' });
+    const publisher = client();
+    const to = ['/queue/a', '/queue/b', '/queue/b', '/topic/t', '/queue/a', '/queue/b'];
+    to.forEach((destination, i) => {
+      publisher.publish(destination, String(i));
+      world.settle();
+    });
+    const messages = listener.messages();
+    expect(messages.map((message) => message.text())).toEqual(['0', '1', '2', '3', '4', '5']);
+    const unsettled = () => queues().map((queue) => queue.unsettledCount);
+    expect(unsettled()).toEqual([2, 3, 1]);
+    const ack = (i: number) => listener.request(frame('ACK', { id: messages[i]!.header('ack')! }));
+    ack(1);
+    expect(unsettled()).toEqual([1, 2, 1]);
+    ack(3);
+    expect(unsettled()).toEqual([1, 1, 0]);
+    ack(5);
+    expect(unsettled()).toEqual([0, 0, 0]);
+    publisher.publish('/queue/b', '6');
+    publisher.publish('/queue/a', '7');
+    const [b, a] = listener.messages();
+    const [again] = listener.request(frame('NACK', { id: b!.header('ack')! }));
+    expect(unsettled()).toEqual([1, 1, 0]);
+    expect([again!.text(), again!.header('redelivered')]).toEqual(['6', 'true']);
+    listener.request(frame('ACK', { id: again!.header('ack')! }));
+    expect(unsettled()).toEqual([0, 0, 0]);
+    listener.send(frame('ACK', { id: a!.header('ack')! }));
+    expect(listener.error()!.text()).toContain('waits to be settled');
+  });
+
+  it('a durable subscription to several ends with all its queues, and one with a name is refused', () => {
+    const { client, queues } = connected({ activemq: true });
+    const durable = { id: 's', durable: true };
+    client().subscribe('/topic/a,/topic/b', durable).hangUp();
+    const publisher = client();
+    publisher.publish('/topic/a', '1');
+    publisher.publish('/topic/b', '2');
+    const again = client().subscribe('/topic/a,/topic/b', durable);
+    expect(again.bodies()).toEqual(['1', '2']);
+    again.request(frame('UNSUBSCRIBE', durable));
+    expect(queues()).toEqual([]);
+    const named = client('c');
+    named.send(
+      frame('SUBSCRIBE', { id: '1', destination: '/topic/a,/topic/b', 'activemq.subscriptionName': 'orders' }),
+    );
+    expect(named.error()!.text()).toContain('several destinations');
+  });
+
+  it('a subscription to several, one of which may not be read, reads none', () => {
     const { client } = connected({ activemq: true });
     const listener = client();
-    listener.send(frame('SUBSCRIBE', { id: '1', destination: '/queue/a,/queue/b' }));
-    expect(listener.error()!.text()).toContain('one destination');
-    const publisher = client();
-    publisher.publish(`/queue/a${',a'.repeat(32)}`, '1');
-    expect(publisher.error()!.text()).toContain('33 parts');
+    listener.send(frame('SUBSCRIBE', { id: '1', destination: '/topic/a,/amq/queue/missing' }));
+    expect(listener.error()!.text()).toContain('missing');
+    client().publish('/topic/a', '1');
+    expect(listener.bodies()).toEqual([]);
   });
 
   it('a comma is a comma elsewhere', () => {
