@@ -6,8 +6,8 @@
 //   └──────┴──────────────────────┴──────────────────────────────────┴─────────────────┴────┴──────┴─────┘
 //          └ BODY_OF_FRAME: from here on copied into every MESSAGE of a subscriber whose version and notation fit the run's variant
 //
-// What the broker has taken out of the frame (receipt, transaction, expiration, …) is not in it, lines end in LF, content-length stands whenever there is a body. Headers in
-// which no version writes anything differently make a frame portable: it fits every version, and that is what nearly all frames are.
+// What the broker has taken out of the frame (receipt, transaction, expiration, …) is not in it, lines end in LF, content-length stands whenever there is a body, except in a text (variant
+// TEXT): there ActiveMQ's clients tell text from bytes by it, and a text that came without leaves without, to them. Headers in which no version writes anything differently make a frame portable: it fits every version, and that is what nearly all frames are.
 import type { Message } from '../../src/core/message.ts';
 import { type Codec, type Run, type WireForm, wireSlot } from '../../src/core/run.ts';
 import { assert } from '../../src/lib/assert.ts';
@@ -17,20 +17,30 @@ import { encodeHeaderBlock, messageTailBytes, writeMessageTail } from './encoder
 import { Version } from './frame.ts';
 import { Header } from './headers.ts';
 import { headersOfMessage, type Meaning, meaningOf, messageOf } from './mapping.ts';
+import type { MessageHead } from './message-writer.ts';
 
 /** Where the part of a normal frame starts that goes into a MESSAGE. */
 export const SEND_LINE = new TextEncoder().encode('SEND\n');
 export const SEND_LINE_BYTES = SEND_LINE.length;
+const END_OF_HEADERS = new Uint8Array([0x0a]);
+const END_OF_FRAME = new Uint8Array([0x00]);
 
-// A variant: which version wrote the headers (0: portable), in which notation the destination is, whether the message is to be retained.
+// A variant: which version wrote the headers (0: portable), in which notation the destination is, whether the message is to be retained, whether its frames have no content-length.
 const VERSION_MASK = 3;
 export const DOTTED = 4;
 export const SLASHED = 8;
 const RETAIN = 16;
+export const TEXT = 32;
 
 /** notation: DOTTED, SLASHED, or 0 where both are the same. */
-export function variantOf(version: Version, portable: boolean, notation: number, retain: boolean): number {
-  return (portable ? 0 : version - Version.V1_0 + 1) | notation | (retain ? RETAIN : 0);
+export function variantOf(
+  version: Version,
+  portable: boolean,
+  notation: number,
+  retain: boolean,
+  text: boolean,
+): number {
+  return (portable ? 0 : version - Version.V1_0 + 1) | notation | (retain ? RETAIN : 0) | (text ? TEXT : 0);
 }
 
 function versionOfVariant(variant: number): Version {
@@ -40,7 +50,8 @@ function versionOfVariant(variant: number): Version {
 }
 
 /** Whether the frames of a STOMP run can be sent as they are. */
-function fits(variant: number, version: Version, slashes: boolean): boolean {
+function fits(variant: number, version: Version, slashes: boolean, texts: boolean): boolean {
+  if ((variant & TEXT) !== 0 && !texts) return false;
   const from = variant & VERSION_MASK;
   if (from !== 0 && from !== version - Version.V1_0 + 1) return false;
   return (variant & (slashes ? DOTTED : SLASHED)) === 0;
@@ -90,6 +101,12 @@ export function isRetain(run: Run): boolean {
   return run.codec === STOMP_CODEC ? (run.variant & RETAIN) !== 0 : run.message(0).retain;
 }
 
+/** Of a run of one message. */
+export function isEmpty(run: Run): boolean {
+  // The empty line is followed by NUL; the rest is for bodies that end in line ends.
+  return run.bytes[run.end - 2] === 0x0a && run.bytes[run.end - 3] === 0x0a && run.message(0).payload.length === 0;
+}
+
 function scanFrame(scanner: FrameScanner, run: Run, index: number): void {
   scanner.version = versionOfVariant(run.variant);
   const found = scanner.scan(run.bytes, run.frameStart(index), run.frameEnd(index));
@@ -98,24 +115,29 @@ function scanFrame(scanner: FrameScanner, run: Run, index: number): void {
 
 // Forms.
 
-const SLOTS = [0, 1, 2, 3, 4, 5].map(() => wireSlot());
+/** By version and notation; the second half for texts without content-length. */
+const SLOTS = Array.from({ length: 12 }, () => wireSlot());
+const SLOTS_OF_TEXTS = 6;
 const transcoder = new FrameScanner(NO_LIMITS);
 
 /**
- * The run's frames in normal form for subscribers of this version that write destinations with slashes or dots: the run itself where it fits, otherwise made once.
+ * The run's frames in normal form for subscribers of this version that write destinations with slashes or dots: the run itself where it fits, otherwise made once. texts: they want a text
+ * without content-length.
  */
-export function formFor(run: Run, version: Version, slashes: boolean): WireForm {
-  if (run.codec === STOMP_CODEC && fits(run.variant, version, slashes)) return run;
-  const slot = SLOTS[(version - Version.V1_0) * 2 + (slashes ? 1 : 0)]!;
+export function formFor(run: Run, { version, slashes, texts }: MessageHead): WireForm {
+  const own = run.codec === STOMP_CODEC;
+  if (own && fits(run.variant, version, slashes, texts)) return run;
+  const text = own && texts && (run.variant & TEXT) !== 0;
+  const slot = SLOTS[(version - Version.V1_0) * 2 + (slashes ? 1 : 0) + (text ? SLOTS_OF_TEXTS : 0)]!;
   const made = run.wire[slot];
   if (made !== undefined && made !== null) return made;
-  const form = run.codec === STOMP_CODEC ? transcode(run, version, slashes) : encode(run, version, slashes);
+  const form = own ? transcode(run, version, slashes, text) : encode(run, version, slashes);
   run.setWire(slot, form);
   return form;
 }
 
-/** From another version of STOMP, or the other notation. */
-function transcode(run: Run, version: Version, slashes: boolean): WireForm {
+/** From another version of STOMP, the other notation, or without content-length where it has to be there. */
+function transcode(run: Run, version: Version, slashes: boolean, text: boolean): WireForm {
   const frames: Uint8Array[] = [];
   let block: Uint8Array | null = null;
   let generation = -1;
@@ -132,7 +154,10 @@ function transcode(run: Run, version: Version, slashes: boolean): WireForm {
       }
       block = encodeHeaderBlock(lines, version);
     }
-    frames.push(normalFrame(block, run.bytes, transcoder.bodyStart, transcoder.bodyEnd));
+    const { bodyStart, bodyEnd } = transcoder;
+    frames.push(
+      text ? textFrame(block, run.bytes, bodyStart, bodyEnd) : normalFrame(block, run.bytes, bodyStart, bodyEnd),
+    );
   }
   return joined(frames);
 }
@@ -153,6 +178,10 @@ function normalFrame(block: Uint8Array, body: Uint8Array, bodyStart: number, bod
   frame.set(SEND_LINE);
   writeMessageTail(frame, SEND_LINE_BYTES, block, body, bodyStart, bodyEnd);
   return frame;
+}
+
+function textFrame(block: Uint8Array, body: Uint8Array, bodyStart: number, bodyEnd: number): Uint8Array {
+  return Buffer.concat([SEND_LINE, block, END_OF_HEADERS, body.subarray(bodyStart, bodyEnd), END_OF_FRAME]);
 }
 
 function joined(frames: readonly Uint8Array[]): WireForm {

@@ -122,7 +122,7 @@ export class StompClass implements DeliveryClass {
       if (!output.congested) free++;
     }
     if (open.length === 0) return 0;
-    const form = formFor(run, this.head.version, this.head.slashes);
+    const form = formFor(run, this.head);
     const lasting = form !== run || run.owned;
     const extra = run.expiresAtMs === 0 ? NO_EXTRA : expirationLine(run, run.receivedAtMs);
     const number = scratch.nextNumber;
@@ -189,11 +189,11 @@ export class StompClasses {
     this.scratch = scratch;
   }
 
-  acquire(version: Version, slashes: boolean, subscription: string | null): StompClass {
-    const key = `${version}${slashes ? '/' : '.'}${subscription === null ? '' : `=${subscription}`}`;
+  acquire(version: Version, slashes: boolean, texts: boolean, subscription: string | null): StompClass {
+    const key = `${version}${slashes ? '/' : '.'}${texts ? 't' : ''}${subscription === null ? '' : `=${subscription}`}`;
     let found = this.classes.get(key);
     if (found === undefined) {
-      const head = new MessageHead(version, slashes, subscription, `${this.scratch.name}-`, null);
+      const head = new MessageHead(version, slashes, texts, subscription, `${this.scratch.name}-`, null);
       found = new StompClass(key, head, this.scratch);
       this.classes.set(key, found);
     }

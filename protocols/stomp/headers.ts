@@ -85,6 +85,8 @@ export const Header = {
   'x-delivery-count': 73,
   // The word of other protocols for `selector`.
   'x-selector': 74,
+  // ActiveMQ's: text or bytes, whatever content-length says.
+  'amq-msg-type': 75,
 } as const;
 
 export type HeaderName = keyof typeof Header;

@@ -18,14 +18,24 @@ export const NO_EXTRA = new Uint8Array(0);
 export class MessageHead {
   readonly version: Version;
   readonly slashes: boolean;
+  /** ActiveMQ's dialect: a text goes out as it came, without content-length. */
+  readonly texts: boolean;
   readonly prefix: Uint8Array;
   /** "\nack:…" up to its number; empty where the frames have no ack header. */
   readonly ack: Uint8Array;
 
   /** subscription: the client's id, null when it has none. name and ack: what stands in front of the number in the headers message-id and ack. */
-  constructor(version: Version, slashes: boolean, subscription: string | null, name: string, ack: string | null) {
+  constructor(
+    version: Version,
+    slashes: boolean,
+    texts: boolean,
+    subscription: string | null,
+    name: string,
+    ack: string | null,
+  ) {
     this.version = version;
     this.slashes = slashes;
+    this.texts = texts;
     this.prefix = Buffer.concat([encodeMessagePrefix(subscription, version), ascii.encode(name)]);
     this.ack = ack === null ? NO_EXTRA : ascii.encode(`\nack:${ack}`);
   }

@@ -12,7 +12,7 @@ import { Run } from '../../src/core/run.ts';
 import type { Slot } from '../../src/io/arena.ts';
 import { REFERENCE_BYTES_MIN } from '../../src/io/output.ts';
 import { destinationToAddress } from './addresses.ts';
-import { SEND_LINE, SEND_LINE_BYTES, STOMP_CODEC, variantOf } from './codec-run.ts';
+import { isEmpty, SEND_LINE, SEND_LINE_BYTES, STOMP_CODEC, TEXT, variantOf } from './codec-run.ts';
 import type { Connection } from './connection.ts';
 import type { FrameScanner } from './decoder.ts';
 import { headerBytes, writeDecimal, writeHeader } from './encoder.ts';
@@ -26,7 +26,7 @@ import { copyBytes } from './message-writer.ts';
 import * as receipts from './receipts.ts';
 import type { StompRoute } from './routes.ts';
 import { subscribeToReplies } from './subscriptions.ts';
-import { isTemporary } from './temporary.ts';
+import { isTemporary, startsWithTemp } from './temporary.ts';
 import { queueFull } from './transactions.ts';
 
 /** Messages of one run: bounds the scratch arrays, and how long one publish call can take. */
@@ -84,6 +84,10 @@ export class PublishPath {
   private variant = 0;
   private receipt = -1;
   private headBytesMax = 0;
+  /** It goes without content-length. */
+  private text = false;
+  /** Whether it does depends on the body: a text is asked for, and content-length is there. */
+  private mayBeText = false;
   /** Apart from the destination's line, it reads the same in every version. */
   private portable = false;
   private special = false;
@@ -259,7 +263,7 @@ export class PublishPath {
       // One before it may have declared its queue.
       if (route.generation !== connection.vhost.generation) connection.refreshRoute(route);
       this.route = route;
-      this.variant = variantOf(version, this.portable && route.portable, route.notation, retain);
+      this.variant = variantOf(version, this.portable && route.portable, route.notation, retain, this.text);
       const run = this.ownRun(bytes, scanner, bytesMax + route.line(version).length);
       if (transaction !== null) connection.transactions.send(transaction, run, route, retain);
       else position = Math.max(position, this.publishOwned(run, route, retain));
@@ -343,7 +347,8 @@ export class PublishPath {
     this.priority = priorityOf(headers);
     this.receipt = headers.find(Header.receipt);
     this.portable = portable;
-    this.variant = variantOf(version, portable && route.portable, route.notation, retain);
+    this.readType(headers);
+    this.variant = variantOf(version, portable && route.portable, route.notation, retain, this.text);
     this.headBytesMax = size;
     this.special =
       retain ||
@@ -351,8 +356,17 @@ export class PublishPath {
       headers.has(Header.expiration) ||
       headers.has(Header.expires) ||
       headers.has(Header['x-nack']) ||
+      this.mayBeText ||
       route.others.length > 0;
     this.generation = headers.generation;
+  }
+
+  /** ActiveMQ's dialect: what comes without content-length is text, anything else bytes, unless amq-msg-type says otherwise. */
+  private readType(headers: HeaderIndex): void {
+    const { activemq } = this.connection.speech.dialect;
+    const counted = headers.has(Header['content-length']);
+    this.text = activemq && !counted && !headers.is(Header['amq-msg-type'], 'bytes');
+    this.mayBeText = activemq && counted && headers.is(Header['amq-msg-type'], 'text');
   }
 
   /** A temporary destination in reply-to means something to this connection only: it is replaced by what others can use. */
@@ -424,7 +438,7 @@ export class PublishPath {
       at = this.writeHead(out, start, scanner);
       gathering.headBaseBytes = at - start;
     }
-    at = writeBodyLines(out, at, bodyBytes);
+    at = writeBodyLines(out, at, this.text ? 0 : bodyBytes);
     gathering.headBodyBytes = bodyBytes;
     gathering.headBytes = at - start;
     return at;
@@ -435,12 +449,14 @@ export class PublishPath {
     const { connection } = this;
     const own = bytesMax > LONG_BYTES ? Buffer.allocUnsafeSlow(bytesMax) : Buffer.allocUnsafe(bytesMax);
     let at = this.writeHead(own, 0, scanner);
-    at = writeBodyLines(own, at, bodyEnd - bodyStart);
-    own.set(bytes.subarray(bodyStart, bodyEnd), at);
-    at += bodyEnd - bodyStart;
+    const body = bytes.subarray(bodyStart, bodyEnd);
+    const text = this.text || (this.mayBeText && !body.includes(NUL));
+    at = writeBodyLines(own, at, text ? 0 : body.length);
+    own.set(body, at);
+    at += body.length;
     own[at++] = NUL;
     const run = new Run(STOMP_CODEC);
-    run.variant = this.variant;
+    run.variant = text ? this.variant | TEXT : this.variant;
     run.bytes = own;
     run.end = at;
     run.count = 1;
@@ -460,6 +476,7 @@ function isLeftOut(headers: HeaderIndex, i: number, number: number): boolean {
   return TAKEN_OUT[number] === 1 || number === Header.destination;
 }
 
+/** bodyBytes: 0 for no body, and for one that is not counted. */
 function writeBodyLines(out: Uint8Array, start: number, bodyBytes: number): number {
   let at = start;
   if (bodyBytes > 0) {
@@ -469,19 +486,6 @@ function writeBodyLines(out: Uint8Array, start: number, bodyBytes: number): numb
   }
   out[at++] = LF;
   return at;
-}
-
-function isEmpty(run: Run): boolean {
-  // A frame with a body has content-length in front of the empty line; without, the empty line is followed by NUL.
-  return run.bytes[run.end - 2] === LF && run.bytes[run.end - 3] === LF && run.message(0).payload.length === 0;
-}
-
-const TEMP = new TextEncoder().encode('/temp-');
-
-function startsWithTemp(bytes: Uint8Array, start: number, end: number): boolean {
-  if (end - start < TEMP.length) return false;
-  for (let i = 0; i < TEMP.length; i++) if (bytes[start + i] !== TEMP[i]) return false;
-  return true;
 }
 
 function quotaError(route: StompRoute): BrokerError {

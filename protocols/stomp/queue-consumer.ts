@@ -61,7 +61,7 @@ export class StompConsumer implements Consumer {
       number = unsettled.add(firstTag, count);
       if (this.notes !== null) this.notes.note(this.subscription, number + count - 1);
     }
-    const form = formFor(run, head.version, head.slashes);
+    const form = formFor(run, head);
     const retained = options.retainAsPublished && isRetain(run);
     const plain = deliveryCount === 0 && run.expiresAtMs === 0 && !retained;
     const extra = plain ? NO_EXTRA : extraOf(run, deliveryCount, retained, connection.nowMs);

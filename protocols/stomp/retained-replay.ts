@@ -93,7 +93,7 @@ export class RetainedReplay {
     const { head } = deliveryClass!;
     const extra =
       run.expiresAtMs === 0 ? RETAINED_LINE : Buffer.concat([expirationLine(run, connection.nowMs), RETAINED_LINE]);
-    const form = formFor(run, head.version, head.slashes);
+    const form = formFor(run, head);
     appendMessages(connection.output, head, form, true, 0, 1, adapter.direct.nextNumber++, extra);
     connection.counters.messagesDelivered++;
   }

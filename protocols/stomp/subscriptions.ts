@@ -364,7 +364,12 @@ function attachDirect(
   const { adapter, vhost } = connection;
   // The connection's own topic has a subscriber of its own: everybody else's has to be allowed to read.
   const sharing = own ? undefined : subscription.composite?.subscribers;
-  const deliveryClass = adapter.classes.acquire(connection.version, slashes, subscription.id);
+  const deliveryClass = adapter.classes.acquire(
+    connection.version,
+    slashes,
+    connection.speech.dialect.activemq,
+    subscription.id,
+  );
   const subscriber = sharing?.get(slashes) ?? directSubscriber(connection, deliveryClass, own);
   try {
     subscription.binding = vhost.bind(exchange, subscriber, pattern, args, AT_MOST_ONCE);
@@ -403,7 +408,8 @@ function attachQueue(
   const { version, sessionName } = connection;
   const name = `${subscription.place}-`;
   const ack = version === Version.V1_2 && subscription.unsettled !== null ? name : null;
-  const head = new MessageHead(version, slashes, subscription.id, `${sessionName}-${name}`, ack);
+  const { activemq } = connection.speech.dialect;
+  const head = new MessageHead(version, slashes, activemq, subscription.id, `${sessionName}-${name}`, ack);
   const consumer = new StompConsumer(
     connection,
     subscription,

@@ -18,6 +18,15 @@ export function isTemporary(address: { readonly kind: string }): address is Temp
   return address.kind === 'temp-queue' || address.kind === 'temp-topic';
 }
 
+const TEMP = new TextEncoder().encode('/temp-');
+
+/** Whether bytes[start, end) is a temporary destination, to be looked at closer. */
+export function startsWithTemp(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start < TEMP.length) return false;
+  for (let i = 0; i < TEMP.length; i++) if (bytes[start + i] !== TEMP[i]) return false;
+  return true;
+}
+
 export class Temporary {
   private readonly connection: Connection;
   private readonly queues = new Map<string, Queue>();

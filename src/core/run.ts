@@ -14,7 +14,7 @@ import type { Message } from './message.ts';
 import type { Publisher } from './publisher.ts';
 
 /** Encodings of a run that codecs leave for each other; small integers given out by wireSlot(). */
-export const WIRE_SLOTS = 16;
+export const WIRE_SLOTS = 24;
 let wireSlots = 0;
 
 /** A place in run.wire for one codec variant. Called once per variant at start. */

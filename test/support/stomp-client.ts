@@ -24,7 +24,8 @@ export const STOMP_DEFAULTS: StompOptions = {
 
 export interface StompWorldOptions extends WorldOptions {
   readonly stomp?: Partial<StompOptions>;
-  readonly activemq?: boolean;
+  /** Asked for every connection. */
+  readonly activemq?: boolean | (() => boolean);
 }
 
 export class StompWorld extends World {
@@ -42,7 +43,7 @@ export class StompWorld extends World {
         authenticator: world.authenticator,
         serverVersion: '1.2.3',
         listenerVhost: () => '/',
-        activemq: () => options.activemq ?? false,
+        activemq: () => (typeof options.activemq === 'function' ? options.activemq() : (options.activemq ?? false)),
         options: { ...STOMP_DEFAULTS, ...options.stomp },
       });
     super({

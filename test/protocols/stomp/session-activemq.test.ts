@@ -208,6 +208,85 @@ describe('a temporary topic', () => {
   });
 });
 
+/** SEND frames as bytes: this client does not count bodies. */
+const uncounted = (destination: string, body: string, headers = ''): string =>
+  `SEND\ndestination:${destination}\n${headers}\n${body}\0`;
+
+const lengths = (client: StompClient): (string | null)[] =>
+  client.messages().map((message) => message.header('content-length'));
+
+describe("on a listener with ActiveMQ's destinations, a message that came without content-length is text", () => {
+  it.each([
+    ['a topic', '/topic/t', {}],
+    ['a queue', '/queue/q', {}],
+    ['a topic through a queue', '/topic/t', { ack: 'client' }],
+  ])('and leaves without, from %s, as one that came with it leaves with it', (_, destination, headers) => {
+    const { client } = connected({ activemq: true });
+    const listener = client().subscribe(destination, headers);
+    const publisher = client();
+    publisher.sendBytes(uncounted(destination, 'one') + uncounted(destination, 'two\n\n'));
+    publisher.publish(destination, 'counted');
+    publisher.publish(destination, 'a\0b');
+    publisher.sendBytes(uncounted(destination, 'three', 'content-type:text/plain\n') + uncounted(destination, ''));
+    const messages = listener.messages();
+    expect(messages.map((message) => [message.text(), message.header('content-length')])).toEqual([
+      ['one', null],
+      ['two\n\n', null],
+      ['counted', '7'],
+      ['a\0b', '3'],
+      ['three', null],
+      ['', null],
+    ]);
+  });
+
+  it('for subscribers of every version and notation, and in a transaction', () => {
+    const { world, client } = connected({ activemq: true });
+    const listeners = [Version.V1_0, Version.V1_1, Version.V1_2].flatMap((version) =>
+      ['/topic/a.b', '/topic/a/b'].map((destination) => StompClient.connected(world, version).subscribe(destination)),
+    );
+    const publisher = client();
+    publisher.sendBytes(uncounted('/topic/a.b', 'x', 'k:a\\cb\n'));
+    publisher.sendBytes(`BEGIN\ntransaction:t\n\n\0${uncounted('/topic/a.b', 'y', 'transaction:t\n')}`);
+    publisher.sendBytes('COMMIT\ntransaction:t\n\n\0');
+    for (const listener of listeners) expect(lengths(listener)).toEqual([null, null]);
+  });
+
+  it('to each of several destinations, and when it is retained', () => {
+    const { client } = connected({ activemq: true });
+    client().sendBytes(uncounted('/topic/a,/queue/b', 'x', 'retain:true\n'));
+    expect(lengths(client().subscribe('/topic/a'))).toEqual([null]);
+    expect(lengths(client().subscribe('/queue/b'))).toEqual([null]);
+    // And a body of nothing but line ends is one.
+    client().sendBytes(uncounted('/topic/a', '\n\n', 'retain:true\n'));
+    expect(client().subscribe('/topic/a').bodies()).toEqual(['\n\n']);
+  });
+
+  it('unless amq-msg-type says otherwise', () => {
+    const { client } = connected({ activemq: true });
+    const listener = client().subscribe('/topic/t');
+    const publisher = client();
+    publisher.sendBytes(uncounted('/topic/t', 'x', 'amq-msg-type:bytes\n'));
+    publisher.publish('/topic/t', 'yy', { 'amq-msg-type': 'text' });
+    publisher.publish('/topic/t', 'z\0z', { 'amq-msg-type': 'text' });
+    publisher.publish('/topic/t,/queue/q', 'www', { 'amq-msg-type': 'text' });
+    expect(lengths(listener)).toEqual(['1', null, '3', null]);
+  });
+
+  it('and is counted elsewhere', () => {
+    let activemq = true;
+    const { client } = connected({ activemq: () => activemq });
+    const inDialect = client().subscribe('/topic/t');
+    activemq = false;
+    const plain = client().subscribe('/topic/t');
+    plain.sendBytes(uncounted('/topic/t', 'from a plain listener'));
+    inDialect.sendBytes(uncounted('/topic/t', 'from its own'));
+    expect([lengths(inDialect), lengths(plain)]).toEqual([
+      ['21', null],
+      ['21', '12'],
+    ]);
+  });
+});
+
 describe("on a listener with ActiveMQ's destinations", () => {
   it('> is a wildcard, and * one level', () => {
     const { client } = connected({ activemq: true });
