@@ -28,6 +28,9 @@ export interface FuzzResult {
   firstUncaught: string | null;
 }
 
+/** How often an execution that is the slowest so far is timed again. */
+const AGAIN_MAX = 5;
+
 /** Small, so that they are reached. */
 const LIMITS: FrameLimits = {
   frameBytesMax: 3000,
@@ -272,7 +275,9 @@ class Fuzzer {
         const found = this.feed(input);
         let ms = performance.now() - start;
         // A machine that has other things to do makes an execution slow once; an input that is slow is slow again.
-        if (ms > result.slowestMs) ms = Math.min(ms, this.timeAgain(input, before));
+        for (let more = AGAIN_MAX; more > 0 && ms > result.slowestMs; more--) {
+          ms = Math.min(ms, this.timeAgain(input, before));
+        }
         if (ms > result.slowestMs) result.slowestMs = ms;
         result.decoded += found.frames.length;
         if (found.code !== null) result.protocolErrors++;
