@@ -50,6 +50,23 @@ describe('a plan', () => {
     expect(plan.empty).toBe(false);
   });
 
+  test('looks at each target a few times only, however many others want something else', () => {
+    const plan = new DeliveryPlan();
+    let looks = 0;
+    for (let i = 0; i < 1000; i++) {
+      const own = CLASS();
+      plan.addDirect({
+        get deliveryClass() {
+          looks++;
+          return own;
+        },
+        congested: false,
+      });
+    }
+    expect(plan.seal(0).groups).toHaveLength(1000);
+    expect(looks).toBeLessThan(5000);
+  });
+
   test('knows which of its queues the log keeps, and which of those twice', () => {
     const world = new CoreWorld({ durability: 2 });
     const [kept, transient, other] = [world.queue('a'), world.queue('b', {}, { durable: false }), world.queue('c')];
