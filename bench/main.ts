@@ -9,6 +9,7 @@
 //   npm run bench -- --quiet 20                          wait so long at most for a quiet machine before each run (3 s)
 //   npm run bench -- --json FILE                         every report of every run
 //   npm run bench -- --write                             the tables into bench/RESULTS.md
+//   npm run bench -- --only stomp-* --section stomp      the tables of some scenarios into a section of that file, beside what is there
 //   npm run bench -- NAME [...]                          macro/NAME or micro/NAME, a module that exports run(args): storage, retained, connections,
 //                                                        sessions, hostile
 //
@@ -20,9 +21,9 @@ import { allBrokers } from './lib/brokers/all.ts';
 import type { BenchBroker } from './lib/brokers/broker.ts';
 import { answered, completePlan } from './lib/load/plan.ts';
 import { resultsPath } from './lib/paths.ts';
-import { resultsMarkdown } from './lib/results.ts';
+import { resultsMarkdown, resultsSection } from './lib/results.ts';
 import { type Run, runScenarios } from './lib/runner.ts';
-import { keepingSections, readResults } from './lib/section.ts';
+import { keepingSections, readResults, writeSection } from './lib/section.ts';
 import { figuresTable, ratioTable, summarize } from './lib/summary.ts';
 import { asText, milliseconds, rate } from './lib/table.ts';
 import type { Scenario } from './macro/scenario.ts';
@@ -73,6 +74,7 @@ async function runMacro(args: string[]): Promise<number> {
       quiet: { type: 'string', default: '3' },
       json: { type: 'string' },
       write: { type: 'boolean', default: false },
+      section: { type: 'string' },
     },
   });
   const scenarios = choose(allScenarios, values.only);
@@ -85,6 +87,9 @@ async function runMacro(args: string[]): Promise<number> {
     warmupSeconds: positive('--warmup', values.warmup),
     quietSeconds: Number(values.quiet),
   };
+  if (values.section !== undefined && !/^[a-z][a-z0-9-]*$/.test(values.section)) {
+    throw new UsageError('--section is a word of small letters, digits and hyphens');
+  }
   if (brokers.length === 0) throw new UsageError('none of the brokers is installed');
 
   const began = new Date();
@@ -93,10 +98,12 @@ async function runMacro(args: string[]): Promise<number> {
   const names = brokers.map((broker) => broker.name);
   process.stdout.write(`\n${asText(figuresTable(rows))}\n\n${asText(ratioTable(rows, scenarios, names))}\n`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(runs, null, 1)}\n`);
-  if (values.write) {
+  if (values.write || values.section !== undefined) {
     const command = ['npm run bench --', ...args.map(shellWord)].join(' ');
-    const results = resultsMarkdown({ rows, scenarios, brokers, ...options, command, date: began });
-    writeFileSync(resultsPath, keepingSections(results, readResults()));
+    const results = { rows, scenarios, brokers, ...options, command, date: began };
+    if (values.section === undefined) {
+      writeFileSync(resultsPath, keepingSections(resultsMarkdown(results), readResults()));
+    } else writeSection(values.section, resultsSection(sectionTitle(values.section), results));
     process.stdout.write(`\nwritten to ${resultsPath}\n`);
   }
   return runs.some((run) => isWrong(run, scenarios)) ? 1 : 0;
@@ -135,6 +142,10 @@ function printRun({ scenario, broker, repetition, report }: Run): void {
         ` msg/CPU-s  p50 ${milliseconds(report.latency.p50)} ms  p99 ${milliseconds(report.latency.p99)} ms`
       : `failed: ${report.failure}`;
   process.stderr.write(`${scenario.padEnd(18)} ${broker.padEnd(10)} ${repetition + 1}  ${figures}\n`);
+}
+
+function sectionTitle(name: string): string {
+  return name[0]!.toUpperCase() + name.slice(1).replaceAll('-', ' ');
 }
 
 function shellWord(word: string): string {

@@ -61,6 +61,28 @@ ${input.brokers.map((broker) => `- **${broker.name}** ${broker.version() ?? ''}:
 `;
 }
 
+/** The tables alone, for a section of the file beside the rest of it. */
+export function resultsSection(title: string, input: ResultsInput): string {
+  const machine = describeMachine();
+  const names = input.brokers.map((broker) => broker.name);
+  return `## ${title}
+
+Measured on ${input.date.toISOString().slice(0, 16).replace('T', ' ')} UTC on ${machine.cpuModel}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node}, with
+
+    ${input.command}
+
+Medians of ${input.repeat} runs of ${input.seconds} s. Messages delivered per CPU-second of the broker:
+
+${asMarkdown(ratioTable(input.rows, input.scenarios, names))}
+
+${asMarkdown(figuresTable(input.rows))}
+
+${input.scenarios.map(describeScenario).join('\n')}
+
+${input.brokers.map((broker) => `- **${broker.name}** ${broker.version() ?? ''}: ${broker.settings}.`).join('\n')}
+`;
+}
+
 function describeScenario(scenario: Scenario): string {
   const plan = completePlan(scenario.plan);
   const loop =

@@ -11,6 +11,12 @@ export const acknowledged: readonly Scenario[] = [
     plan: { qos: 1, publishers: 50, subscribers: 50, topics: 50, inFlight: 100, window: 200 },
   },
   {
+    name: 'qos1-durable-50-50',
+    title: 'MQTT QoS 1, 50 pairs on 50 topics, 100 in flight each, sessions that outlive their connections',
+    needs: ['mqtt'],
+    plan: { qos: 1, publishers: 50, subscribers: 50, topics: 50, inFlight: 100, window: 200, lastingSessions: true },
+  },
+  {
     name: 'qos2-10-10',
     title: 'MQTT QoS 2, 10 pairs on 10 topics, 100 in flight each',
     needs: ['mqtt', 'mqtt-qos2'],

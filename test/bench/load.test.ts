@@ -30,6 +30,7 @@ describe('a faithful peer', () => {
   const runs: [string, Partial<LoadPlan>, RelayOptions][] = [
     ['MQTT QoS 0', { window: 50 }, {}],
     ['MQTT QoS 1', { qos: 1, inFlight: 10 }, {}],
+    ['MQTT QoS 1 into sessions that last', { qos: 1, inFlight: 10, lastingSessions: true }, {}],
     ['MQTT QoS 2', { qos: 2, inFlight: 10, window: 20 }, {}],
     ['MQTT at a fixed rate', { rate: 2000 }, {}],
     ['MQTT at a rate slow enough to sleep', { rate: 100, measureMs: 300 }, {}],

@@ -22,6 +22,7 @@ const packetType = {
   disconnect: 14,
 } as const;
 
+const sessionExpiryInterval = 0x11;
 /** Longer than any run, so that no PINGREQ is needed. */
 const keepAliveSeconds = 600;
 const filtersPerSubscribe = 1000;
@@ -47,16 +48,16 @@ function text(value: string): Buffer {
   return Buffer.concat([Buffer.of(bytes.length >>> 8, bytes.length & 255), bytes]);
 }
 
-function connectPacket(plan: LoadPlan, clientId: string): Buffer {
-  const flags = 2 | (plan.user === '' ? 0 : 0x80) | (plan.password === '' ? 0 : 0x40);
-  // MQTT 5: Receive Maximum is left at its default of 65,535; no other property is needed.
-  const properties = plan.mqttVersion === 5 ? Buffer.of(0) : Buffer.alloc(0);
+function connectPacket(plan: LoadPlan, clientId: string, lasting: boolean): Buffer {
+  const flags = (lasting ? 0 : 2) | (plan.user === '' ? 0 : 0x80) | (plan.password === '' ? 0 : 0x40);
+  // MQTT 5: Receive Maximum is left at its default of 65,535; a session lasts as long as its expiry interval says.
+  const properties = lasting ? Buffer.of(5, sessionExpiryInterval, 255, 255, 255, 255) : Buffer.of(0);
   return packet(
     packetType.connect << 4,
     Buffer.concat([
       text('MQTT'),
       Buffer.of(plan.mqttVersion, flags, keepAliveSeconds >>> 8, keepAliveSeconds & 255),
-      properties,
+      ...(plan.mqttVersion === 5 ? [properties] : []),
       text(clientId),
       ...(plan.user === '' ? [] : [text(plan.user)]),
       ...(plan.password === '' ? [] : [text(plan.password)]),
@@ -87,7 +88,7 @@ export class MqttPublisher extends Publisher {
   }
 
   onOpen(): void {
-    sendWhole(this.link, connectPacket(this.shared.plan, `b${this.shared.tagText}-p${this.index}`));
+    sendWhole(this.link, connectPacket(this.shared.plan, `b${this.shared.tagText}-p${this.index}`, false));
   }
 
   onBytes(bytes: Buffer, _view: DataView, start: number, end: number): number {
@@ -189,7 +190,10 @@ export class MqttSubscriber implements Endpoint {
   }
 
   onOpen(): void {
-    sendWhole(this.link, connectPacket(this.shared.plan, `b${this.shared.tagText}-s${this.index}`));
+    sendWhole(
+      this.link,
+      connectPacket(this.shared.plan, `b${this.shared.tagText}-s${this.index}`, this.shared.plan.lastingSessions),
+    );
   }
 
   onWritable(): void {

@@ -29,6 +29,8 @@ export interface LoadPlan {
   payloadBytes: number;
   /** MQTT: of PUBLISH and of SUBSCRIBE. */
   qos: 0 | 1 | 2;
+  /** MQTT: sessions of subscribers outlive their connections, and a broker with a disk has what they did not acknowledge there. */
+  lastingSessions: boolean;
   /** STOMP: each SEND asks for a RECEIPT. */
   receipts: boolean;
   /** STOMP: SEND with persistent:true. */
@@ -112,6 +114,7 @@ export const planDefaults: LoadPlan = {
   destinationPrefix: '/topic/',
   payloadBytes: 100,
   qos: 0,
+  lastingSessions: false,
   receipts: false,
   persistent: false,
   ack: 'auto',
