@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { encodeFrame } from '../../../protocols/stomp/encoder.ts';
 import { type CommandName, Frame, Version } from '../../../protocols/stomp/frame.ts';
 import { StompClient, StompWorld } from '../../support/stomp-client.ts';
 import { SeededRandom } from '../../support/world.ts';
@@ -23,7 +24,9 @@ class Crowd {
 
   constructor(seed: number) {
     this.random = new SeededRandom(seed * 7919 + 1);
-    this.world = new StompWorld({ seed, congestedBytes: 20_000, stomp: { prefetchDefault: 5 } });
+    // Half of them speak ActiveMQ's dialect, in whose lists of destinations others see one.
+    const activemq = () => this.random.below(2) === 0;
+    this.world = new StompWorld({ seed, activemq, congestedBytes: 20_000, stomp: { prefetchDefault: 5 } });
   }
 
   run(): void {
@@ -60,6 +63,8 @@ class Crowd {
       '/queue/other',
       '/exchange/amq.fanout',
       '/temp-queue/t',
+      '/topic/a,/topic/a.b,/temp-topic/t',
+      '/queue/other,/topic/a/b,/exchange/amq.fanout',
     ]);
     const body = 'x'.repeat(this.pick([0, 1, 100, 3000, 20_000, 70_000]));
     switch (this.random.below(14)) {
@@ -124,7 +129,7 @@ class Crowd {
   }
 
   private subscribe(client: StompClient, near: string): void {
-    const destination = this.pick([near, '/topic/#', '/topic/*/b', '/queue/jobs']);
+    const destination = this.pick([near, '/topic/#', '/topic/*/b', '/topic/a,/topic/#,/queue/other', '/queue/jobs']);
     // A job is done when somebody says so.
     const ack =
       destination === '/queue/jobs' ? 'client-individual' : this.pick(['auto', 'client', 'client-individual']);
@@ -134,6 +139,8 @@ class Crowd {
       ['x-share-group', 'g'],
       ['durable', 'true'],
       ['receipt', 's'],
+      ['no-local', 'true'],
+      ['no-local', 'true', 'durable', 'true'],
     ]);
     this.send(client, 'SUBSCRIBE', [
       'id',
@@ -166,7 +173,14 @@ class Crowd {
   }
 
   private send(client: StompClient, command: CommandName, headers: string[], body = ''): void {
-    client.send(new Frame(command, headers, body));
+    const frame = new Frame(command, headers, body);
+    if (this.random.below(3) > 0) client.send(frame);
+    else
+      client.sendBytes(
+        Buffer.from(encodeFrame(frame, client.version))
+          .toString()
+          .replace(/content-length:\d+\n/, ''),
+      );
   }
 
   /** Everybody looks at what has come. */
@@ -198,7 +212,7 @@ describe('a crowd of clients that do anything, at random', () => {
         for (const queue of vhost.queues.values()) {
           expect(queue.unsettledCount, queue.name).toBe(0);
           expect(queue.consumerCount, queue.name).toBe(0);
-          expect(queue.name).toMatch(/^(jobs|other|stomp-subscription-[\w-]{25})$/);
+          expect(queue.name).toMatch(/^(jobs|other|other,\/.*|stomp-subscription-[\w-]{25})$/);
           if (queue.name.startsWith('stomp-')) expect(queue.spec.durable).toBe(true);
         }
         expect(world.stompAdapter.connectionCount).toBe(0);
