@@ -4,6 +4,7 @@
 //
 // The file is longer than most: the hot loop needs its state in one object, and what could be split off (CONNECT, SUBSCRIBE, wills, acknowledgements) is in files of its own.
 
+import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import type { Principal } from '../../src/core/authorizer.ts';
 import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { Outcome } from '../../src/core/consumer.ts';
@@ -169,6 +170,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     let pos = start;
     const { publishing } = this;
     this.bytesWanted = 0;
+    publishing.topicBytes = -1;
     while (pos < end && this.state !== ConnectionState.Closed) {
       if (this.state === ConnectionState.Connected) {
         if (this.onHold && bytes[pos]! >>> 4 === PacketType.PUBLISH) {
@@ -244,16 +246,16 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
         const idBytes = first === PUBLISH_BYTE ? 0 : 2;
         if (topicBytes === 0 || afterTopic + idBytes + propertyBytes > frameEnd) return pos;
         if (propertyBytes !== 0 && bytes[afterTopic + idBytes] !== 0) return pos;
-        let route = publishing.route;
+        let route = publishing.route!;
         if (
-          route === null ||
-          route.text.length !== topicBytes ||
-          !sameBytes(route.text, 0, bytes, topicStart, topicBytes)
+          publishing.topicBytes !== topicBytes ||
+          !sameBytes(bytes, publishing.topicStart, bytes, topicStart, topicBytes) ||
+          route.generation !== this.vhost.generation
         ) {
           route = this.findRoute(bytes, topicStart, afterTopic);
-        } else if (route.generation !== this.vhost.generation) {
-          route = this.findRoute(bytes, topicStart, afterTopic);
+          publishing.topicBytes = topicBytes;
         }
+        publishing.topicStart = topicStart;
         if (!route.allowed || first > this.publishByteMax || (first === QOS2_PUBLISH && !this.hotQos2)) return pos;
         if (idBytes === 0) publishing.add(bytes, pos, frameEnd, first, route, 0);
         else {
@@ -383,7 +385,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   // ---- routes
 
-  /** The route of a topic name in bytes, resolved. Throws for an invalid topic. */
+  /** The route of a topic name in bytes, resolved. Topics that lead to the same sessions may have it in common: its key is not for use. Throws for an invalid topic. */
   findRoute(bytes: Uint8Array, start: number, end: number): Route {
     const { authorizer } = this.adapter.broker;
     if (this.routes === null || this.routesEpoch !== authorizer.epoch) {
@@ -392,23 +394,21 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     }
     const { routes } = this;
     let route = routes.lookup(bytes, start, end);
-    if (route === null) {
-      route = this.adapter.makeRoute(bytes, start, end);
-      routes.insert(route);
+    if (route === null || route.generation !== this.vhost.generation) {
+      // What was gathered belongs to the bindings as they were.
+      this.publishing.flush();
+      const found = this.adapter.makeRoute(bytes, start, end);
+      this.adapter.resolve(this.vhost, found, this.principal!, this.clientId);
+      if (!found.allowed) {
+        this.counters.refusedUnauthorized++;
+        this.adapter.logger.warn(this.logFields(), `publish refused: ${found.refusal}`);
+      }
+      route = found.set !== null && found.exchange === TOPIC_EXCHANGE ? routes.common(found) : found;
+      routes.insert(route, bytes, start, end);
     }
-    if (route.generation !== this.vhost.generation) this.resolve(route);
     this.publishing.route = route;
+    this.publishing.topicBytes = -1;
     return route;
-  }
-
-  private resolve(route: Route): void {
-    // What was gathered belongs to the bindings as they were.
-    this.publishing.flush();
-    this.adapter.resolve(this.vhost, route, this.principal!, this.clientId);
-    if (!route.allowed) {
-      this.counters.refusedUnauthorized++;
-      this.adapter.logger.warn(this.logFields(), `publish refused: ${route.refusal}`);
-    }
   }
 
   // ---- Publisher, SessionLink

@@ -327,11 +327,11 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       if (error.code !== 'access-refused') throw topicNameInvalid(error.message);
-      const route = new Route(TOPIC_EXCHANGE, new RoutingKey(topic), bytes, start, end);
+      const route = new Route(TOPIC_EXCHANGE, new RoutingKey(topic));
       this.closedRoutes.set(route, error.message);
       return route;
     }
-    const route = new Route(address.exchange, address.key, bytes, start, end);
+    const route = new Route(address.exchange, address.key);
     if (address.kind === 'queue' && address.key.path.startsWith(SHARE_PREFIX)) {
       this.closedRoutes.set(route, 'queues under $share/ belong to share groups');
     } else if (address.kind === 'queue') this.queueRoutes.set(route, address);
@@ -360,9 +360,10 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   }
 
   /** Keeps (or clears) the retained message of a topic. Returns the log position to wait for, 0 when there is none. */
-  retain(vhost: Vhost, route: Route, run: Run, clear: boolean): number {
-    if (route.exchange !== TOPIC_EXCHANGE) return 0;
-    return vhost.retain(route.key.path, clear ? null : run);
+  retain(vhost: Vhost, topic: string, run: Run, clear: boolean): number {
+    const { exchange, key } = topicToAddress(topic);
+    if (exchange !== TOPIC_EXCHANGE) return 0;
+    return vhost.retain(key.path, clear ? null : run);
   }
 
   /** Session expiry as asked for, in seconds of MQTT 5, within what is configured; in milliseconds. */
@@ -418,7 +419,7 @@ function connectionReturnCode(connection: Connection, reason: number): number {
 }
 
 /** Topics remembered per virtual host and user, and the memory for it. */
-const ROUTES_MAX = 262_144;
+const ROUTES_MAX = 4_194_304;
 const ROUTES_BYTES_MAX = 128 * 1024 * 1024;
 
 function newRouteTable(): RouteTable {

@@ -35,8 +35,10 @@ export class Gathering {
 }
 
 export class PublishPath {
-  /** The route of the last PUBLISH: most often the next one's, too. */
+  /** The route of the last PUBLISH: most often the next one's, too. Its topic is where topicStart says, in the bytes being parsed, while topicBytes is not -1. */
   route: Route | null = null;
+  topicStart = 0;
+  topicBytes = -1;
   private readonly connection: Connection;
   private readonly gathering: Gathering;
   // [MQTT-3.3.2-7]
@@ -167,7 +169,7 @@ export class PublishPath {
     position = Math.max(position, vhost.publish(run, route));
     if (run.refused === null && publish.retain) {
       // [MQTT-3.3.1-5], [3.1.1 MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-5], [3.1.1 MQTT-3.1.2-7] [MQTT-3.3.1-6], [3.1.1 MQTT-3.3.1-10] [MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-11]
-      const retained = adapter.retain(vhost, route, run, publish.payload.length === 0);
+      const retained = adapter.retain(vhost, publish.topic, run, publish.payload.length === 0);
       if (retained < 0) run.refused = 'quota-exceeded';
       else if (retained > position) position = retained;
     }

@@ -84,7 +84,7 @@ export function sendWill(adapter: MqttAdapter, vhost: Vhost, session: Session, w
     const run = runOfPublish(packet, will.version, adapter.broker.nowMs);
     vhost.publish(run, route);
     // [MQTT-3.1.2-14], [3.1.1 MQTT-3.1.2-16] [MQTT-3.1.2-15], [3.1.1 MQTT-3.1.2-17]
-    if (will.retain) adapter.retain(vhost, route, run, will.payload.length === 0);
+    if (will.retain) adapter.retain(vhost, will.topic, run, will.payload.length === 0);
   } catch (error) {
     // Its topic may name a queue that somebody else holds: nobody is there to be told but the operator.
     if (!(error instanceof BrokerError || error instanceof ProtocolError)) throw error;

@@ -257,15 +257,15 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     const parts = this.speech.dialect.activemq ? this.partsOf(destination) : null;
     if (parts !== null) {
       const routes = parts.map((part) => this.makeRoute(part, 0, part.length));
-      const composite = new StompRoute(routes[0]!.address, bytes, start, end, routes[0]!.own, routes.slice(1));
+      const composite = new StompRoute(routes[0]!.address, routes[0]!.own, routes.slice(1));
       // One with a temporary part is this connection's only.
-      if (!routes.some(({ own }) => own)) this.routes!.insert(composite);
+      if (!routes.some(({ own }) => own)) this.routes!.insert(composite, bytes, start, end);
       return composite;
     }
     const address = this.addressOf(destination);
     if (!isTemporary(address)) {
-      const route = new StompRoute(address, bytes, start, end);
-      this.routes!.insert(route);
+      const route = new StompRoute(address);
+      this.routes!.insert(route, bytes, start, end);
       return route;
     }
     this.ownRoutes ??= new Map();
@@ -273,7 +273,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     if (own === undefined) {
       this.publishing.flush();
       if (this.ownRoutes.size >= OWN_ROUTES_MAX) this.ownRoutes.clear();
-      own = new StompRoute(this.temporary.sendAddress(address), bytes, start, end, true);
+      own = new StompRoute(this.temporary.sendAddress(address), true);
       this.ownRoutes.set(destination, own);
     }
     return own;

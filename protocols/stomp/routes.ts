@@ -36,15 +36,8 @@ export class StompRoute extends Route {
   private readonly destination: string;
   private readonly lines: (Uint8Array | null)[] = [null, null, null];
 
-  constructor(
-    address: SendAddress,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    own = false,
-    others: readonly StompRoute[] = ALONE,
-  ) {
-    super(address.exchange, address.key, bytes, start, end);
+  constructor(address: SendAddress, own = false, others: readonly StompRoute[] = ALONE) {
+    super(address.exchange, address.key);
     this.own = own;
     this.others = others;
     this.address = address;

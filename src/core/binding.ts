@@ -12,14 +12,38 @@ export interface SubscriptionOptions {
   readonly subscriptionIdentifier: number;
 }
 
-let bindingIds = 0;
-export function nextBindingId(): number {
-  return ++bindingIds;
+const ways = new Map<string, number>();
+let lastWay = 0;
+const WAYS_MAX = 100_000;
+
+/**
+ * What the bindings of one destination may differ in, beside source and key, without leading to other deliveries, is nothing: those with the same number are as good as one
+ * another, and a million subscriptions of a client that differ in their topics only make one destination set, not a million.
+ */
+export function wayOf(
+  args: ReadonlyMap<string, string>,
+  subscription: SubscriptionOptions | null,
+  selector: Selector | null,
+): number {
+  // A selector decides message by message, and there are few.
+  if (selector !== null) return ++lastWay;
+  const noLocal = args.get(NO_LOCAL_ARGUMENT) === 'true';
+  const text =
+    subscription === null
+      ? `${noLocal}`
+      : `${noLocal} ${subscription.noLocal} ${subscription.guarantee} ${subscription.retainAsPublished} ${subscription.subscriptionIdentifier}`;
+  let way = ways.get(text);
+  if (way === undefined) {
+    way = ++lastWay;
+    // Identifiers come from peers: the table is bounded, beyond it ways are merely not shared.
+    if (ways.size < WAYS_MAX) ways.set(text, way);
+  }
+  return way;
 }
 
 export interface Binding {
-  /** Unique in the process; with the destination's id it names a way through the routing. */
-  readonly id: number;
+  /** See wayOf(). */
+  readonly way: number;
   /** Name of the exchange. */
   readonly source: string;
   readonly destination: Destination;

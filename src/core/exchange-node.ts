@@ -33,6 +33,8 @@ export class Exchange implements Destination {
   readonly router: Router;
   /** Bindings whose source it is. */
   readonly bindings = new Set<Binding>();
+  /** Those of them that lead to other exchanges: few, where the others may be a million. */
+  readonly onward = new Set<Binding>();
   /** Bindings that lead here from other exchanges. */
   readonly incoming = new Set<Binding>();
   routeStamp = 0;
@@ -59,11 +61,28 @@ export class Exchange implements Destination {
     return true;
   }
 
-  /** The binding that says exactly this, or null. */
-  find(destination: Destination, key: string, args: ReadonlyMap<string, string>): Binding | null {
-    for (const binding of this.bindings) {
-      if (binding.destination === destination && binding.key === key && sameArguments(binding.args, args))
-        return binding;
+  add(binding: Binding): void {
+    this.bindings.add(binding);
+    if (binding.destination instanceof Exchange) this.onward.add(binding);
+  }
+
+  /** Returns whether it was there. */
+  remove(binding: Binding): boolean {
+    this.onward.delete(binding);
+    return this.bindings.delete(binding);
+  }
+
+  /** The binding that says exactly this, or null. `reaching`: a set that has every binding of the destination, if there is one. */
+  find(
+    destination: Destination,
+    key: string,
+    args: ReadonlyMap<string, string>,
+    reaching: ReadonlySet<Binding> | null,
+  ): Binding | null {
+    const searched = reaching !== null && reaching.size < this.bindings.size ? reaching : this.bindings;
+    for (const binding of searched) {
+      if (binding.destination !== destination || binding.key !== key || binding.source !== this.spec.name) continue;
+      if (sameArguments(binding.args, args)) return binding;
     }
     return null;
   }

@@ -3,10 +3,14 @@
 // of the table's owner (Route.generation).
 //
 // It is a cache, bounded in entries and in bytes, in two generations of which the young one takes all entries. When that is full, it becomes the old
-// one and the old one is emptied; an entry found in the old one moves to the young. What is used stays, what is not is gone after two turns.
+// one and the old one is given up; an entry found in the old one moves to the young. What is used stays, what is not is gone after two turns.
 //
-//   hashes  [ 0 | h | h | 0 | h | … ]    0: free; the slots from hash & mask on, PROBES_MAX of them, are where an entry may stand
-//   routes  [   | r | r |   | r | … ]
+//   slots   [ hash | length | where | place | hash | … ]   four words each; hash 0: free. The slots from hash & mask on, PROBES_MAX of them, are where an entry may stand
+//   chunks  [ text | text | … ] [ … ]                      where: chunk and offset of the text
+//   routes  [ route | route | … ]                          place: its route, which many texts may have in common
+//
+// A million topics in use are looked up in two places of the memory each, slot and text: the objects behind them are few where many topics lead to the same
+// subscribers (common()), so that they stay in the processor's cache, and nothing of a topic is an object that the collector has to look at.
 //
 // A table that has many routes takes a stranger only when it comes again (or by chance, in case its note was overwritten): a million topics that are published to once, as when
 // retained messages are loaded, are not to push out what is used, nor to be kept for nothing.
@@ -17,22 +21,40 @@ import type { DestinationSet } from './destination-set.ts';
 import type { RoutingKey } from './routing-key.ts';
 
 const SLOTS_MIN = 64;
-/** With at most a quarter of the slots taken, practically no entry needs more. */
-const PROBES_MAX = 32;
-const SLOTS_PER_ENTRY = 4;
-/** Of a route beside its text: the object, its key, the strings of both. */
-const ROUTE_BYTES = 400;
+/** With at most half of the slots taken, practically no entry needs more. */
+const PROBES_MAX = 64;
+const SLOTS_PER_ENTRY = 2;
+/** A table with more slots is not rehashed, which would take long at once: it turns, and what is used moves as it is met. */
+const REHASHED_SLOTS_MAX = 65_536;
+/** A slot: four words. */
+const SLOT_WORDS_LOG2 = 2;
+const HASH = 0;
+const LENGTH = 1;
+const WHERE = 2;
+const PLACE = 3;
+/** Texts are kept in chunks, the first of them small; a chunk takes the longest text there is. */
+const CHUNK_BYTES_MIN = 1024;
+const CHUNK_LOG2 = 18;
+const CHUNK_BYTES_MAX = 1 << CHUNK_LOG2;
+const OFFSET_MASK = CHUNK_BYTES_MAX - 1;
+/** An entry, beside its text: its share of the slots. */
+const ENTRY_BYTES = SLOTS_PER_ENTRY * 16;
+/** A route: the object, its key, the strings of both. */
+const ROUTE_BYTES = 300;
 
-/** Routes up to this many are kept from the first time on. */
+/** Entries up to this many are kept from the first time on. */
 const STRANGERS_WELCOME = 4096;
 /** Beyond, one of so many strangers is. */
 const STRANGER_TAKEN_EACH = 32;
+/** Notes of strangers, two bytes each. */
+const NOTES_MAX = 1 << 20;
+/** Routes in common between two changes of the bindings. */
+const COMMONS_MAX = 16_384;
 
 export class Route {
   readonly exchange: string;
+  /** Of a route that topics have in common: the key of one of them. */
   readonly key: RoutingKey;
-  /** The adapter's text, in memory of its own. */
-  readonly text: Uint8Array;
   /** Of the bindings when `set`, `allowed` and `refusal` were found out; -1 before. */
   generation: number;
   /** Where it leads; null when that depends on more than the key, or when not allowed. */
@@ -42,105 +64,174 @@ export class Route {
   allowed: boolean;
   /** Why not, for people. */
   refusal: string | null;
+  /** The generation of a table that took it in last, and its place there. */
+  keeper: object | null;
+  place: number;
 
-  /** Copies bytes[start, end). */
-  constructor(exchange: string, key: RoutingKey, bytes: Uint8Array, start: number, end: number) {
+  constructor(exchange: string, key: RoutingKey) {
     this.exchange = exchange;
     this.key = key;
-    // Not Buffer's shared slab, which a single surviving route would keep.
-    this.text = new Uint8Array(end - start);
-    this.text.set(bytes.subarray(start, end));
     this.generation = -1;
     this.set = null;
     this.oneByOne = true;
     this.allowed = false;
     this.refusal = null;
+    this.keeper = null;
+    this.place = 0;
   }
 }
 
 class Generation {
-  hashes: Uint32Array;
-  routes: (Route | null)[];
-  mask: number;
+  readonly routes: (Route | null)[] = [];
+  slots: Uint32Array;
   count = 0;
   bytes = 0;
+  private mask: number;
+  /** Entries of each route. */
+  private readonly uses: number[] = [];
+  private readonly vacant: number[] = [];
+  private readonly chunks: Uint8Array[] = [];
+  private chunkEnd = 0;
 
-  constructor() {
-    this.mask = SLOTS_MIN - 1;
-    this.hashes = new Uint32Array(SLOTS_MIN);
-    this.routes = new Array<Route | null>(SLOTS_MIN).fill(null);
+  constructor(slotCount: number) {
+    this.mask = slotCount - 1;
+    this.slots = new Uint32Array(slotCount << SLOT_WORDS_LOG2);
   }
 
-  /** The slot of this text, or -1. */
+  get slotCount(): number {
+    return this.mask + 1;
+  }
+
+  /** The half of the slots that is used is. */
+  get full(): boolean {
+    return (this.count + 1) * SLOTS_PER_ENTRY > this.slotCount;
+  }
+
+  /** Where the slot of this text begins, or -1. */
   find(hash: number, bytes: Uint8Array, start: number, length: number): number {
-    const hashes = this.hashes;
-    const mask = this.mask;
+    const { slots, mask } = this;
     for (let i = 0, slot = hash & mask; i < PROBES_MAX; i++, slot = (slot + 1) & mask) {
-      const there = hashes[slot]!;
+      const at = slot << SLOT_WORDS_LOG2;
+      const there = slots[at]!;
       if (there === 0) return -1;
-      if (there !== hash) continue;
-      const text = this.routes[slot]!.text;
-      if (text.length === length && sameBytes(text, 0, bytes, start, length)) return slot;
+      if (there !== hash || slots[at + LENGTH] !== length) continue;
+      const where = slots[at + WHERE]!;
+      if (sameBytes(this.chunks[where >>> CHUNK_LOG2]!, where & OFFSET_MASK, bytes, start, length)) return at;
     }
     return -1;
   }
 
-  /** The text must not be in here. */
-  put(hash: number, route: Route): void {
-    if ((this.count + 1) * SLOTS_PER_ENTRY > this.mask + 1) this.grow();
-    const home = hash & this.mask;
-    let slot = home;
-    for (let i = 0; i < PROBES_MAX && this.hashes[slot] !== 0; i++) slot = (home + i + 1) & this.mask;
-    // All of its places are taken: the first of them is given up. Nothing becomes free, so nothing behind it is lost to find().
-    if (slot === ((home + PROBES_MAX) & this.mask)) slot = home;
-    const evicted = this.routes[slot]!;
-    if (evicted !== null) {
+  routeAt(at: number): Route {
+    return this.routes[this.slots[at + PLACE]!]!;
+  }
+
+  /** The text must not be in here, and the table not be full. */
+  put(hash: number, bytes: Uint8Array, start: number, length: number, route: Route): void {
+    const at = this.placeFor(hash);
+    const { slots } = this;
+    if (slots[at + HASH] !== 0) {
+      // All of its places are taken: the first of them is given up. Nothing becomes free, so nothing behind it is lost to find().
       this.count--;
-      this.bytes -= ROUTE_BYTES + evicted.text.length;
+      this.bytes -= ENTRY_BYTES + slots[at + LENGTH]!;
+      this.detach(slots[at + PLACE]!);
     }
-    this.hashes[slot] = hash;
-    this.routes[slot] = route;
+    slots[at + HASH] = hash;
+    slots[at + LENGTH] = length;
+    slots[at + WHERE] = this.keep(bytes, start, length);
+    slots[at + PLACE] = this.attach(route);
     this.count++;
-    this.bytes += ROUTE_BYTES + route.text.length;
+    this.bytes += ENTRY_BYTES + length;
   }
 
-  replace(slot: number, route: Route): void {
-    this.routes[slot] = route;
+  replace(at: number, route: Route): void {
+    const before = this.slots[at + PLACE]!;
+    this.slots[at + PLACE] = this.attach(route);
+    this.detach(before);
   }
 
-  empty(): void {
-    if (this.count === 0) return;
-    this.count = 0;
-    this.bytes = 0;
-    this.hashes.fill(0);
-    this.routes.fill(null);
-  }
-
-  private grow(): void {
-    const { hashes, routes } = this;
-    const slots = hashes.length * 2;
-    this.hashes = new Uint32Array(slots);
-    this.routes = new Array<Route | null>(slots).fill(null);
-    this.mask = slots - 1;
-    this.count = 0;
-    this.bytes = 0;
-    for (let i = 0; i < routes.length; i++) {
-      const route = routes[i]!;
-      if (route !== null) this.put(hashes[i]!, route);
+  /** Twice the slots. */
+  grow(): void {
+    const { slots } = this;
+    this.mask = this.slotCount * 2 - 1;
+    this.slots = new Uint32Array(this.slotCount << SLOT_WORDS_LOG2);
+    for (let from = 0; from < slots.length; from += 1 << SLOT_WORDS_LOG2) {
+      const hash = slots[from]!;
+      if (hash === 0) continue;
+      const at = this.placeFor(hash);
+      if (this.slots[at + HASH] !== 0) {
+        this.count--;
+        this.bytes -= ENTRY_BYTES + this.slots[at + LENGTH]!;
+        this.detach(this.slots[at + PLACE]!);
+      }
+      for (let word = 0; word < 1 << SLOT_WORDS_LOG2; word++) this.slots[at + word] = slots[from + word]!;
     }
+  }
+
+  /** A free slot for this hash; its home when there is none. */
+  private placeFor(hash: number): number {
+    const { slots, mask } = this;
+    const home = hash & mask;
+    for (let i = 0, slot = home; i < PROBES_MAX; i++, slot = (slot + 1) & mask) {
+      const at = slot << SLOT_WORDS_LOG2;
+      if (slots[at] === 0) return at;
+    }
+    return home << SLOT_WORDS_LOG2;
+  }
+
+  /** Copies a text; returns where it is. */
+  private keep(bytes: Uint8Array, start: number, length: number): number {
+    const { chunks } = this;
+    if (chunks.length === 0 || this.chunkEnd + length > chunks.at(-1)!.length) {
+      let size = Math.min(CHUNK_BYTES_MIN << Math.min(chunks.length, 16), CHUNK_BYTES_MAX);
+      while (size < length) size *= 2;
+      // Not Buffer's shared slab, which would live as long as this chunk.
+      chunks.push(new Uint8Array(size));
+      this.chunkEnd = 0;
+    }
+    const chunk = chunks.at(-1)!;
+    const at = this.chunkEnd;
+    for (let i = 0; i < length; i++) chunk[at + i] = bytes[start + i]!;
+    this.chunkEnd = at + length;
+    return (((chunks.length - 1) << CHUNK_LOG2) | at) >>> 0;
+  }
+
+  private attach(route: Route): number {
+    if (route.keeper === this) {
+      this.uses[route.place]!++;
+      return route.place;
+    }
+    const place = this.vacant.pop() ?? this.routes.length;
+    this.routes[place] = route;
+    this.uses[place] = 1;
+    this.bytes += ROUTE_BYTES;
+    route.keeper = this;
+    route.place = place;
+    return place;
+  }
+
+  private detach(place: number): void {
+    this.uses[place]!--;
+    if (this.uses[place] !== 0) return;
+    const route = this.routes[place]!;
+    if (route.keeper === this) route.keeper = null;
+    this.routes[place] = null;
+    this.vacant.push(place);
+    this.bytes -= ROUTE_BYTES;
   }
 }
 
 export class RouteTable {
-  private young = new Generation();
-  private old = new Generation();
+  private young = new Generation(SLOTS_MIN);
+  private old = new Generation(SLOTS_MIN);
   private readonly countMax: number;
   private readonly bytesMax: number;
-  /** Hashes of strangers, each in the place it falls on. Made when they are first refused. */
-  private noted: Uint32Array | null = null;
+  /** Of strangers, half of the hash each, in the place that the other half says. Made when the first one is refused. */
+  private noted: Uint16Array | null = null;
   private strangers = 0;
+  private readonly commons = new Map<DestinationSet, Route>();
+  private commonsGeneration = 0;
 
-  /** Both bounds are for the whole table and approximate: an entry counts ROUTE_BYTES and its text. */
+  /** Both bounds are for the whole table and approximate: an entry counts ENTRY_BYTES and its text, a route ROUTE_BYTES. */
   constructor(countMax: number, bytesMax: number) {
     this.countMax = countMax;
     this.bytesMax = bytesMax;
@@ -158,51 +249,77 @@ export class RouteTable {
   lookup(bytes: Uint8Array, start: number, end: number): Route | null {
     const hash = hashBytes(bytes, start, end);
     const length = end - start;
-    const slot = this.young.find(hash, bytes, start, length);
-    if (slot >= 0) return this.young.routes[slot]!;
+    const { young } = this;
+    const at = young.find(hash, bytes, start, length);
+    if (at >= 0) return young.routeAt(at);
     if (this.old.count === 0) return null;
-    const oldSlot = this.old.find(hash, bytes, start, length);
-    if (oldSlot < 0) return null;
-    const route = this.old.routes[oldSlot]!;
-    this.put(hash, route);
+    const oldAt = this.old.find(hash, bytes, start, length);
+    if (oldAt < 0) return null;
+    const route = this.old.routeAt(oldAt);
+    this.put(hash, bytes, start, length, route);
     return route;
   }
 
-  /** Adds the route, unless there are many and it is a stranger, or replaces the one with the same text. */
-  insert(route: Route): void {
-    const text = route.text;
-    const hash = hashBytes(text, 0, text.length);
-    const slot = this.young.find(hash, text, 0, text.length);
-    if (slot >= 0) this.young.replace(slot, route);
-    else if (this.size < STRANGERS_WELCOME || this.hasCome(hash)) this.put(hash, route);
+  /** Adds the route of bytes[start, end), which are copied, unless there are many and it is a stranger, or replaces the one there is. */
+  insert(route: Route, bytes: Uint8Array, start: number, end: number): void {
+    const hash = hashBytes(bytes, start, end);
+    const length = end - start;
+    const at = this.young.find(hash, bytes, start, length);
+    if (at >= 0) this.young.replace(at, route);
+    else if (this.size < STRANGERS_WELCOME || this.hasCome(hash) || this.old.find(hash, bytes, start, length) >= 0) {
+      this.put(hash, bytes, start, length, route);
+    }
+  }
+
+  /**
+   * The route that all texts have in common that lead to the same set: `route`, when it is the first. For routes that are told apart by nothing but their set: resolved, allowed, of one
+   * exchange, and asked for their key by nobody.
+   */
+  common(route: Route): Route {
+    if (route.generation !== this.commonsGeneration || this.commons.size >= COMMONS_MAX) {
+      this.commons.clear();
+      this.commonsGeneration = route.generation;
+    }
+    const there = this.commons.get(route.set!);
+    if (there !== undefined) return there;
+    this.commons.set(route.set!, route);
+    return route;
   }
 
   private hasCome(hash: number): boolean {
     if (this.noted === null) {
       let places = STRANGERS_WELCOME;
-      while (places < this.countMax) places *= 2;
-      this.noted = new Uint32Array(places);
+      while (places < this.countMax && places < NOTES_MAX) places *= 2;
+      this.noted = new Uint16Array(places);
     }
     const place = hash & (this.noted.length - 1);
-    if (this.noted[place] === hash || ++this.strangers % STRANGER_TAKEN_EACH === 0) return true;
+    const note = hash >>> 16 || 1;
+    if (this.noted[place] === note || ++this.strangers % STRANGER_TAKEN_EACH === 0) return true;
     // Of two that fall on the same place and come in turn, neither would ever find its note.
-    if (this.noted[place] === 0 || (this.strangers & 1) === 0) this.noted[place] = hash;
+    if (this.noted[place] === 0 || (this.strangers & 1) === 0) this.noted[place] = note;
     return false;
   }
 
   clear(): void {
-    this.young = new Generation();
-    this.old = new Generation();
+    this.young = new Generation(SLOTS_MIN);
+    this.old = new Generation(SLOTS_MIN);
+    this.commons.clear();
   }
 
-  private put(hash: number, route: Route): void {
+  private put(hash: number, bytes: Uint8Array, start: number, length: number, route: Route): void {
     const { young } = this;
-    if (young.count * 2 >= this.countMax || (young.bytes + ROUTE_BYTES + route.text.length) * 2 > this.bytesMax) {
-      this.young = this.old;
-      this.old = young;
-      this.young.empty();
+    const added = ENTRY_BYTES + length + (route.keeper === young ? 0 : ROUTE_BYTES);
+    if (young.count * 2 >= this.countMax || (young.bytes + added) * 2 > this.bytesMax) this.turn(young.slotCount);
+    else if (young.full) {
+      if (young.slotCount < REHASHED_SLOTS_MAX) young.grow();
+      else this.turn(young.slotCount * 2);
     }
-    this.young.put(hash, route);
+    this.young.put(hash, bytes, start, length, route);
+  }
+
+  private turn(slotCount: number): void {
+    this.old = this.young;
+    this.young = new Generation(slotCount);
   }
 
   /** For comparing with the route used last, before anything is looked up. */

@@ -79,14 +79,12 @@ export class Routing {
         const alternate = this.exchanges.get(current.spec.alternate);
         if (alternate !== undefined) seen.add(alternate);
       }
-      for (const binding of current.bindings) {
-        if (binding.destination instanceof Exchange) seen.add(binding.destination);
-      }
+      for (const { destination } of current.onward) seen.add(destination as Exchange);
     }
     return true;
   }
 
-  /** The same set for the same destinations by the same bindings, as long as no binding changes. */
+  /** The same set for the same destinations by bindings that want the same, as long as no binding changes. */
   private intern(destinations: Destination[], bindings: Binding[][], generation: number): DestinationSet {
     if (destinations.length > INTERNED_DESTINATIONS_MAX) return new DestinationSet(destinations, bindings);
     if (this.setsGeneration !== generation || this.sets.size >= SETS_MAX) {
@@ -97,7 +95,7 @@ export class Routing {
     let key = '';
     for (const i of order) {
       key += `${destinations[i]!.id}:`;
-      for (const binding of bindings[i]!) key += `${binding.id},`;
+      for (const binding of bindings[i]!) key += `${binding.way},`;
     }
     let set = this.sets.get(key);
     if (set === undefined) {
@@ -114,7 +112,7 @@ export class Routing {
 /** The default exchange has no bindings of its own: every queue is bound to it by its name. */
 function queueBinding(queue: Queue): Binding {
   return {
-    id: 0,
+    way: 0,
     source: DEFAULT_EXCHANGE,
     destination: queue,
     key: queue.name,

@@ -7,7 +7,7 @@ import type { StateStore } from '../storage/state-store.ts';
 import { DEFAULT_EXCHANGE } from './address.ts';
 import { Action, type Principal } from './authorizer.ts';
 import type { Backlog } from './backlog.ts';
-import { type Binding, NO_ARGUMENTS, nextBindingId, type SubscriptionOptions } from './binding.ts';
+import { type Binding, NO_ARGUMENTS, type SubscriptionOptions, wayOf } from './binding.ts';
 import type { Broker } from './broker.ts';
 import type { Counters } from './counters.ts';
 import * as definitions from './definitions.ts';
@@ -252,18 +252,26 @@ export class Vhost implements QueueOwner {
     if (exchange === undefined)
       throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(source)} in vhost ${this.name}`);
     if (subscription === null) {
-      const existing = exchange.find(destination, key, args);
+      const existing = exchange.find(destination, key, args, bindingsTo(destination));
       if (existing !== null) return existing;
     }
     const selector = this.broker.selectors.get(args.get(SELECTOR_ARGUMENT));
     if (selector !== null && destination instanceof Exchange) {
       throw new BrokerError('invalid-argument', `${SELECTOR_ARGUMENT}: a binding to an exchange can have none`);
     }
-    const binding: Binding = { id: nextBindingId(), source, destination, key, args, subscription, selector };
+    const binding: Binding = {
+      way: wayOf(args, subscription, selector),
+      source,
+      destination,
+      key,
+      args,
+      subscription,
+      selector,
+    };
     exchange.router.bind(binding);
-    exchange.bindings.add(binding);
+    exchange.add(binding);
     if (destination instanceof Queue || destination instanceof Exchange) {
-      (destination instanceof Queue ? destination.bindings : destination.incoming).add(binding);
+      bindingsTo(destination)!.add(binding);
       if (exchange.spec.durable && destination.spec.durable && this.isNamed(destination)) {
         this.state?.put('binding', definitions.bindingKey(this.name, binding), definitions.encodeBinding(binding));
       }
@@ -274,11 +282,11 @@ export class Vhost implements QueueOwner {
 
   unbind(binding: Binding): void {
     const exchange = this.exchanges.get(binding.source);
-    if (exchange === undefined || !exchange.bindings.delete(binding)) return;
+    if (exchange === undefined || !exchange.remove(binding)) return;
     exchange.router.unbind(binding);
     const { destination } = binding;
     if (destination instanceof Queue || destination instanceof Exchange) {
-      (destination instanceof Queue ? destination.bindings : destination.incoming).delete(binding);
+      bindingsTo(destination)!.delete(binding);
       if (exchange.spec.durable && destination.spec.durable && this.isNamed(destination)) {
         this.state?.remove('binding', definitions.bindingKey(this.name, binding));
       }
@@ -488,6 +496,12 @@ export class Vhost implements QueueOwner {
       if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
     }
   }
+}
+
+/** All bindings that lead to it, where it knows them. */
+function bindingsTo(destination: Destination): Set<Binding> | null {
+  if (destination instanceof Queue) return destination.bindings;
+  return destination instanceof Exchange ? destination.incoming : null;
 }
 
 function selectorArguments(selector: Selector | null): ReadonlyMap<string, string> {

@@ -105,7 +105,7 @@ export class EmbeddedBroker {
       null,
     );
     const run = runOfMessage(message);
-    const route = new Route(target.exchange, target.key, EMPTY, 0, 0);
+    const route = new Route(target.exchange, target.key);
     vhost.resolve(route, { name: 'embedding program', policy: null }, '');
     if (!route.allowed) return Promise.reject(new BrokerError('not-found', route.refusal!));
     let position = vhost.publish(run, route);
@@ -177,8 +177,6 @@ export class EmbeddedBroker {
     return vhost;
   }
 }
-
-const EMPTY = new Uint8Array(0);
 
 function propertiesOf(options: PublishOptions, text: boolean): Properties {
   const { contentType, correlationId, replyTo, messageId } = options;

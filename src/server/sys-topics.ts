@@ -12,7 +12,6 @@ import type { Clock } from '../io/clock.ts';
 
 const PREFIX = '$SYS/broker/';
 const THE_BROKER = { name: 'broker', policy: null };
-const NO_BYTES = new Uint8Array(0);
 
 /** What the broker itself does not know. */
 export interface ConnectionFigures {
@@ -167,7 +166,7 @@ export class SysTopics {
     const run = runOfMessage(message);
     let route = this.routes.get(path);
     if (route === undefined) {
-      route = new Route(TOPIC_EXCHANGE, new RoutingKey(path), NO_BYTES, 0, 0);
+      route = new Route(TOPIC_EXCHANGE, new RoutingKey(path));
       this.routes.set(path, route);
     }
     if (route.generation !== vhost.generation) vhost.resolve(route, THE_BROKER, '');

@@ -1,5 +1,5 @@
 // Bindings and destinations for tests of the routing: a destination that only has an identity.
-import { type Binding, NO_ARGUMENTS, nextBindingId } from '../../src/core/binding.ts';
+import { type Binding, NO_ARGUMENTS } from '../../src/core/binding.ts';
 import { type Destination, nextDestinationId } from '../../src/core/delivery.ts';
 import { RouteResult, type Router } from '../../src/core/exchange.ts';
 import type { Message } from '../../src/core/message.ts';
@@ -16,15 +16,18 @@ export function destination(): Destination {
   };
 }
 
+let ways = 0;
+
+/** No two of them are interchangeable. */
 export function binding(
   key: string,
   to: Destination = destination(),
   args: ReadonlyMap<string, string> = NO_ARGUMENTS,
 ): Binding {
-  return { id: nextBindingId(), source: 'test', destination: to, key, args, subscription: null, selector: null };
+  return { way: ++ways, source: 'test', destination: to, key, args, subscription: null, selector: null };
 }
 
-/** The bindings that a router finds, in order of their ids; fails when one is found twice. */
+/** The bindings that a router finds, in the order in which they were made; fails when one is found twice. */
 export function routed(router: Pick<Router, 'route'>, path: string, message: Message | null = null): Binding[] {
   const result = new RouteResult().begin();
   router.route(new RoutingKey(path), message, result);
@@ -34,7 +37,7 @@ export function routed(router: Pick<Router, 'route'>, path: string, message: Mes
 export function sorted(result: RouteResult): Binding[] {
   const found = result.bindings.flat();
   if (new Set(found).size !== found.length) throw new Error('a binding was found twice');
-  return found.sort((a, b) => a.id - b.id);
+  return found.sort((a, b) => a.way - b.way);
 }
 
 /** What a pattern means, in the plainest way: exponential in the number of '#', for short texts. */

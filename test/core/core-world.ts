@@ -74,8 +74,7 @@ export class CoreWorld {
   }
 
   resolve(exchange: string, path: string, principal: Principal = NOBODY, clientId = 'client'): Route {
-    const text = Buffer.from(path);
-    const route = new Route(exchange, new RoutingKey(path), text, 0, text.length);
+    const route = new Route(exchange, new RoutingKey(path));
     this.vhost.resolve(route, principal, clientId);
     return route;
   }

@@ -99,5 +99,5 @@ test('the key of a binding tells any two of them apart, and any two virtual host
   ];
   const keys = bindings.flatMap((binding) => ['/', 'other'].map((name) => definitions.bindingKey(name, binding)));
   expect(new Set(keys).size).toBe(keys.length);
-  expect(definitions.bindingKey('/', { ...bindings[0]!, id: 99, args: NO_ARGUMENTS })).toBe(keys[0]);
+  expect(definitions.bindingKey('/', { ...bindings[0]!, way: 99, args: NO_ARGUMENTS })).toBe(keys[0]);
 });

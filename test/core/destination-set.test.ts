@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Binding, NO_ARGUMENTS, nextBindingId, type SubscriptionOptions } from '../../src/core/binding.ts';
+import { type Binding, NO_ARGUMENTS, type SubscriptionOptions, wayOf } from '../../src/core/binding.ts';
 import type { DeliveryPlan, Destination } from '../../src/core/delivery.ts';
 import { DestinationSet } from '../../src/core/destination-set.ts';
 import type { Guarantee } from '../../src/core/guarantee.ts';
@@ -9,7 +9,7 @@ import { textRun } from './runs.ts';
 
 function reachedBy(to: Destination, options: SubscriptionOptions | null): Binding {
   return {
-    id: nextBindingId(),
+    way: wayOf(NO_ARGUMENTS, options, null),
     source: 'e',
     destination: to,
     key: 'k',

@@ -10,7 +10,7 @@ function exchange(
   args: Readonly<Record<string, string>> = {},
   flags: Partial<typeof FLAGS> = {},
 ): Exchange {
-  return new Exchange(exchangeSpec('e', type, { ...FLAGS, ...flags }, new Map(Object.entries(args))));
+  return new Exchange(exchangeSpec('test', type, { ...FLAGS, ...flags }, new Map(Object.entries(args))));
 }
 
 describe('an exchange', () => {
@@ -25,14 +25,35 @@ describe('an exchange', () => {
     const [a, b] = [destination(), destination()];
     const args = new Map([['x', '1']]);
     const bindings = [binding('k', a), binding('k', b), binding('l', a), binding('k', a, args)];
-    for (const one of bindings) node.bindings.add(one);
-    expect(node.find(a, 'k', new Map())).toBe(bindings[0]);
-    expect(node.find(b, 'k', new Map())).toBe(bindings[1]);
-    expect(node.find(a, 'l', new Map())).toBe(bindings[2]);
-    expect(node.find(a, 'k', new Map(args))).toBe(bindings[3]);
-    expect(node.find(a, 'k', new Map([['x', '2']]))).toBeNull();
-    expect(node.find(a, 'k', new Map([['y', '1']]))).toBeNull();
-    expect(node.find(b, 'l', new Map())).toBeNull();
+    for (const one of bindings) node.add(one);
+    // A destination may know its bindings; it has some from elsewhere, too.
+    const elsewhere = { ...binding('l', b), source: 'elsewhere' };
+    const reaching = new Map([
+      [a, new Set(bindings.filter(({ destination }) => destination === a))],
+      [b, new Set([elsewhere, bindings[1]!])],
+    ]);
+    for (const known of [true, false]) {
+      const find = (to: typeof a, key: string, asked: ReadonlyMap<string, string>) =>
+        node.find(to, key, asked, known ? reaching.get(to)! : null);
+      expect(find(a, 'k', new Map())).toBe(bindings[0]);
+      expect(find(b, 'k', new Map())).toBe(bindings[1]);
+      expect(find(a, 'l', new Map())).toBe(bindings[2]);
+      expect(find(a, 'k', new Map(args))).toBe(bindings[3]);
+      expect(find(a, 'k', new Map([['x', '2']]))).toBeNull();
+      expect(find(a, 'k', new Map([['y', '1']]))).toBeNull();
+      expect(find(b, 'l', new Map())).toBeNull();
+    }
+  });
+
+  test('knows which of its bindings lead on to other exchanges', () => {
+    const node = exchange('topic');
+    const on = binding('k', exchange('topic'));
+    node.add(binding('k', destination()));
+    node.add(on);
+    expect([...node.onward]).toEqual([on]);
+    expect(node.remove(on)).toBe(true);
+    expect(node.remove(on)).toBe(false);
+    expect([node.onward.size, node.bindings.size]).toEqual([0, 1]);
   });
 
   test('says how a second declaration differs', () => {

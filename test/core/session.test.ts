@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { topicAddress } from '../../src/core/address.ts';
 import { ALLOW_ALL, type Authorizer, type Resource } from '../../src/core/authorizer.ts';
-import { type Binding, NO_ARGUMENTS, nextBindingId } from '../../src/core/binding.ts';
+import { type Binding, NO_ARGUMENTS, wayOf } from '../../src/core/binding.ts';
 import { DeliveryPlan } from '../../src/core/delivery.ts';
 import type { Guarantee } from '../../src/core/guarantee.ts';
 import { Session } from '../../src/core/session.ts';
@@ -9,7 +9,7 @@ import { CoreWorld, Link, subscription } from './core-world.ts';
 
 function bindings(session: Session, ...options: ReturnType<typeof subscription>[]): Binding[] {
   return options.map((one) => ({
-    id: nextBindingId(),
+    way: wayOf(NO_ARGUMENTS, one, null),
     source: 'amq.topic',
     destination: session,
     key: 'a',

@@ -119,7 +119,7 @@ describe('topic trie', () => {
           }
           expect(trie.size).toBe(list.length);
           expect(matched(trie, ask)).toEqual(
-            list.filter((one) => matchesPattern(one.key, ask)).sort((a, b) => a.id - b.id),
+            list.filter((one) => matchesPattern(one.key, ask)).sort((a, b) => a.way - b.way),
           );
         }
         for (const one of list) trie.remove(one);
