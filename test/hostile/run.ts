@@ -1,4 +1,4 @@
-// The long form, as a program:  npm run hostile -- [SOCKETS]
+// The long form, as a program:  npm run strangers -- [SOCKETS]
 // Needs twice as many open files as sockets (ulimit -n), half of them in each process. Exits with 1 when a stranger costs more than it may, or keeps others out.
 import { BEHAVIOURS, type Behaviour, measure } from './sockets.ts';
 

@@ -1,4 +1,4 @@
-// The short form of `npm run hostile`. Memory is judged there, on many sockets; here a few show what each costs, roughly, and that nobody is kept out.
+// The short form of `npm run strangers`. Memory is judged there, on many sockets; here a few show what each costs, roughly, and that nobody is kept out.
 import { expect, test } from 'vitest';
 import { BEHAVIOURS, type Behaviour, measure } from './sockets.ts';
 

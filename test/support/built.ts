@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const ABOVE = join(import.meta.dirname, '../..');
-/** Compiled itself (npm run hostile), it was started by what has built the broker, too. */
+/** Compiled itself (npm run strangers), it was started by what has built the broker, too. */
 const isCompiled = basename(ABOVE) === 'dist';
 
 export const ROOT = isCompiled ? join(ABOVE, '..') : ABOVE;
