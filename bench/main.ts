@@ -2,6 +2,8 @@
 // with the load made by a separate process.
 //
 //   npm run bench                                        all scenarios and installed brokers; prints the tables
+//   npm run bench -- all --write                          every section of bench/RESULTS.md, with its plots: an hour or so on two cores
+//   npm run bench -- all --quick --write                  the same with one run of each scenario: half of that
 //   npm run bench -- list                                scenarios and brokers
 //   npm run bench -- --only qos0-1-1,ws-1-1              some scenarios (a name ending in * takes all that begin so)
 //   npm run bench -- --brokers sluice,mosquitto          some brokers
@@ -11,17 +13,19 @@
 //   npm run bench -- --write                             the tables into bench/RESULTS.md
 //   npm run bench -- --only stomp-* --section stomp      the tables of some scenarios into a section of that file, beside what is there
 //   npm run bench -- NAME [...]                          macro/NAME or micro/NAME, a module that exports run(args): storage, retained, connections,
-//                                                        sessions, hostile
+//                                                        sessions, hostile, curves
 //
 // Exit status 0, 1 when a run failed or messages were lost above QoS 0, 2 when the arguments are wrong.
 
 import { existsSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { runAll } from './lib/all.ts';
 import { allBrokers } from './lib/brokers/all.ts';
 import type { BenchBroker } from './lib/brokers/broker.ts';
 import { answered, completePlan } from './lib/load/plan.ts';
 import { resultsPath } from './lib/paths.ts';
-import { resultsMarkdown, resultsSection } from './lib/results.ts';
+import { resultsMarkdown, resultsSection, writeResultPlots } from './lib/results.ts';
 import { type Run, runScenarios } from './lib/runner.ts';
 import { keepingSections, readResults, writeSection } from './lib/section.ts';
 import { figuresTable, ratioTable, summarize } from './lib/summary.ts';
@@ -39,6 +43,7 @@ class UsageError extends Error {}
 async function main(args: string[]): Promise<number> {
   const [first] = args;
   if (first === 'list') return list();
+  if (first === 'all') return all(args.slice(1));
   if (first !== undefined && !first.startsWith('-')) return runNamed(first, args.slice(1));
   return runMacro(args);
 }
@@ -49,6 +54,15 @@ function list(): number {
   for (const broker of allBrokers)
     process.stdout.write(`${broker.name.padEnd(20)} ${broker.version() ?? 'not installed'}\n`);
   return 0;
+}
+
+async function all(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: { quick: { type: 'boolean', default: false }, write: { type: 'boolean', default: false } },
+  });
+  const failed = await runAll(fileURLToPath(import.meta.url), values);
+  return failed === 0 ? 0 : 1;
 }
 
 async function runNamed(name: string, args: string[]): Promise<number> {
@@ -103,6 +117,7 @@ async function runMacro(args: string[]): Promise<number> {
     const results = { rows, scenarios, brokers, ...options, command, date: began };
     if (values.section === undefined) {
       writeFileSync(resultsPath, keepingSections(resultsMarkdown(results), readResults()));
+      writeResultPlots(results);
     } else writeSection(values.section, resultsSection(sectionTitle(values.section), results));
     process.stdout.write(`\nwritten to ${resultsPath}\n`);
   }

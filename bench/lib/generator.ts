@@ -1,6 +1,6 @@
 // The load generator as a program of its own: `node dist/bench/lib/generator.js '{"port":1883,"window":1000}'` takes a
-// plan as JSON (fields and defaults: load/plan.ts), runs it in this one process and thread, and prints one line of
-// JSON, the report. Exit status 0 when the run is valid, 1 when it is not (the report's `failure` says why), 2 when the
+// plan as JSON (fields and defaults: load/plan.ts), runs it in this one process and thread, prints a line when the
+// measured time begins and one when it has ended, and then one line of JSON, the report. Exit status 0 when the run is valid, 1 when it is not (the report's `failure` says why), 2 when the
 // plan is wrong. A run that hangs ends itself.
 
 import { Load } from './load/load.ts';
@@ -24,8 +24,12 @@ const deadline = setTimeout(
     process.stderr.write('the run did not end in time\n');
     process.exit(1);
   },
-  plan.warmupMs + plan.measureMs + plan.drainMs + graceMs,
+  Math.max(plan.warmupMs, plan.warmupMessages > 0 ? plan.warmupMsMax : 0) +
+    plan.measureMs +
+    plan.drainMs +
+    plan.topics * 0.1 +
+    graceMs,
 );
-const report = await new Load(plan).run();
+const report = await new Load(plan, (phase) => process.stdout.write(`${phase}\n`)).run();
 clearTimeout(deadline);
 process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(report.failure === '' ? 0 : 1));

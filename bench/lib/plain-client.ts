@@ -31,9 +31,11 @@ export function frame(firstByte: number, ...parts: readonly Buffer[]): Buffer {
   return Buffer.concat([Buffer.from(head), ...parts]);
 }
 
-export function connectFrame(clientId: string, clean: boolean): Buffer {
-  const fixed = Buffer.of(4, clean ? 2 : 0, KEEP_ALIVE_S >> 8, KEEP_ALIVE_S & 255);
-  return frame(0x10, text('MQTT'), fixed, text(clientId));
+export function connectFrame(clientId: string, clean: boolean, user = '', password = ''): Buffer {
+  const flags = (clean ? 2 : 0) | (user === '' ? 0 : 0x80) | (password === '' ? 0 : 0x40);
+  const fixed = Buffer.of(4, flags, KEEP_ALIVE_S >> 8, KEEP_ALIVE_S & 255);
+  const credentials = [user, password].filter((value) => value !== '').map(text);
+  return frame(0x10, text('MQTT'), fixed, text(clientId), ...credentials);
 }
 
 export function subscribeFrame(packetId: number, filters: readonly string[], qos: number): Buffer {
@@ -76,8 +78,8 @@ export class PlainClient {
     return Object.assign(client, await client.connect(clientId, clean));
   }
 
-  async connect(clientId: string, clean: boolean): Promise<{ present: boolean }> {
-    const connack = await this.ask(connectFrame(clientId, clean), PacketType.connack);
+  async connect(clientId: string, clean: boolean, user = '', password = ''): Promise<{ present: boolean }> {
+    const connack = await this.ask(connectFrame(clientId, clean, user, password), PacketType.connack);
     if (connack[3] !== 0) throw new Error(`CONNACK ${connack[3]}`);
     return { present: connack[2] === 1 };
   }

@@ -4,13 +4,15 @@
 // taken by summary.ts.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Scenario } from '../macro/scenario.ts';
 import type { BenchBroker, RunningBroker } from './brokers/broker.ts';
 import { killAtExit } from './brokers/process.ts';
-import { failedReport, type LoadPlan, type LoadReport } from './load/plan.ts';
+import { ConnectProbe, type Connects } from './connect-probe.ts';
+import { failedReport, type LoadPlan, type LoadReport, type Phase } from './load/plan.ts';
+import type { LoopDelay } from './loop-delay.ts';
 import { generatorProgram } from './paths.ts';
 import { machineBusySeconds } from './process-figures.ts';
 
@@ -32,7 +34,12 @@ export interface Run {
   readonly broker: string;
   readonly repetition: number;
   readonly report: LoadReport;
+  /** During the measured time; null where it can not be known. */
+  readonly loop: LoopDelay | null;
+  readonly connects: Connects | null;
 }
+
+type Watched = Pick<Run, 'report' | 'loop' | 'connects'>;
 
 export async function runScenarios(
   scenarios: readonly Scenario[],
@@ -47,8 +54,8 @@ export async function runScenarios(
       for (let repetition = 0; repetition < options.repeat; repetition++) {
         for (let turn = 0; turn < able.length; turn++) {
           const broker = able[(repetition + turn) % able.length]!;
-          const report = await runOnce(scenario, hosts.get(broker)!, options);
-          const run = { scenario: scenario.name, broker: broker.name, repetition, report };
+          const watched = await runOnce(scenario, hosts.get(broker)!, options);
+          const run = { scenario: scenario.name, broker: broker.name, repetition, ...watched };
           runs.push(run);
           options.onReport(run);
         }
@@ -60,12 +67,12 @@ export async function runScenarios(
   return runs;
 }
 
-async function runOnce(scenario: Scenario, host: BrokerHost, options: RunOptions): Promise<LoadReport> {
+async function runOnce(scenario: Scenario, host: BrokerHost, options: RunOptions): Promise<Watched> {
   const started = await host.start();
-  if (typeof started === 'string') return failedReport(started);
+  if (typeof started === 'string') return { report: failedReport(started), loop: null, connects: null };
   try {
     await untilQuiet(options.quietSeconds);
-    return await generate(planFor(scenario, host.broker, started, options));
+    return await generateWatched(planFor(scenario, host.broker, started, options), started);
   } finally {
     if (!host.broker.isShared) await host.end();
   }
@@ -138,8 +145,34 @@ function planFor(
   };
 }
 
+/** Runs the generator, and watches the broker's event loop and newcomers while it measures. */
+async function generateWatched(plan: Partial<LoadPlan>, running: RunningBroker): Promise<Watched> {
+  const probe =
+    running.mqttPort === 0 ? null : await ConnectProbe.start(running.mqttPort, running.user, running.password);
+  let connects: Promise<Connects | null> = Promise.resolve(null);
+  const onPhase = (phase: Phase): void => {
+    if (running.loopDelayPath !== '' && !running.process.hasEnded) process.kill(running.process.pid, 'SIGUSR2');
+    if (probe === null) return;
+    const taken = probe.take();
+    if (phase === 'measured') connects = taken;
+  };
+  try {
+    const report = await generate(plan, onPhase);
+    return { report, loop: readLoopDelay(running.loopDelayPath), connects: await connects };
+  } finally {
+    probe?.stop();
+  }
+}
+
+function readLoopDelay(path: string): LoopDelay | null {
+  return path === '' || !existsSync(path) ? null : (JSON.parse(readFileSync(path, 'utf8')) as LoopDelay);
+}
+
 /** Runs the generator to its end; a run that produced no report becomes one that says so. */
-export function generate(plan: Partial<LoadPlan>): Promise<LoadReport> {
+export function generate(
+  plan: Partial<LoadPlan>,
+  onPhase: (phase: Phase) => void = () => undefined,
+): Promise<LoadReport> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [generatorProgram, JSON.stringify(plan)], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -147,7 +180,11 @@ export function generate(plan: Partial<LoadPlan>): Promise<LoadReport> {
     killAtExit(child);
     let output = '';
     let errors = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    const phases: Phase[] = ['measuring', 'measured'];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      while (phases.length > 0 && output.includes(`${phases[0]}\n`)) onPhase(phases.shift()!);
+    });
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
     child.once('error', reject);
     child.once('close', (status) => {

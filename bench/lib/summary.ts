@@ -26,6 +26,9 @@ export interface Row {
   readonly rssBytes: number;
   readonly brokerCores: number;
   readonly generatorCores: number;
+  /** Null where nobody knows: the event loop of another broker, newcomers of one without MQTT. */
+  readonly loopP99Ms: number | null;
+  readonly connectP99Ms: number | null;
   readonly runCount: number;
   readonly notes: readonly string[];
 }
@@ -55,9 +58,16 @@ function summarizeGroup(group: readonly Run[]): Row {
     rssBytes: middle((report) => report.rssBytes),
     brokerCores: middle((report) => report.brokerCores),
     generatorCores: middle((report) => report.generatorCores),
+    loopP99Ms: medianOf(group.map(({ loop }) => loop?.p99Ms)),
+    connectP99Ms: medianOf(group.map(({ connects }) => (connects?.count ? connects.p99Ms : undefined))),
     runCount: reports.length,
     notes: notesOf(group, reports),
   };
+}
+
+function medianOf(values: readonly (number | undefined)[]): number | null {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? null : median(known);
 }
 
 /** What a reader must know before believing the row. */
@@ -92,8 +102,22 @@ function firstLine(failure: string): string {
 
 export function figuresTable(rows: readonly Row[]): Table {
   return {
-    columns: ['scenario', 'broker', 'msg/s', 'msg/CPU-s', '±', 'p50 ms', 'p99 ms', 'RSS MiB', 'cores', 'gen', 'notes'],
-    wordColumns: [0, 1, 10],
+    columns: [
+      'scenario',
+      'broker',
+      'msg/s',
+      'msg/CPU-s',
+      '±',
+      'p50 ms',
+      'p99 ms',
+      'loop p99 ms',
+      'connect p99 ms',
+      'RSS MiB',
+      'cores',
+      'gen',
+      'notes',
+    ],
+    wordColumns: [0, 1, 12],
     rows: rows.map((row) => [
       row.scenario,
       row.broker,
@@ -102,6 +126,8 @@ export function figuresTable(rows: readonly Row[]): Table {
       `${Math.round(row.perCpuSecondSpread * 100)} %`,
       milliseconds(row.p50Us),
       milliseconds(row.p99Us),
+      row.loopP99Ms === null ? '–' : significant(row.loopP99Ms),
+      row.connectP99Ms === null ? '–' : significant(row.connectP99Ms),
       significant(row.rssBytes / 1024 ** 2),
       row.brokerCores.toFixed(2),
       row.generatorCores.toFixed(2),

@@ -17,7 +17,7 @@ function run(broker: string, repetition: number, figures: Partial<LoadReport>): 
     rssBytes: 1024 ** 2,
     ...figures,
   };
-  return { scenario: 'one', broker, repetition, report };
+  return { scenario: 'one', broker, repetition, report, loop: null, connects: null };
 }
 
 test('a row has the medians of its runs, their spread, and says what was wrong', () => {
@@ -89,7 +89,7 @@ test('every message of a publisher meets the subscribers of its topic, whatever 
           layout.topicsOfSubscriber(index).includes(topic),
         );
         const domain = layout.laneDomain[lane]!;
-        expect(domain).toBe(layout.domainOfPublisher(publisher));
+        expect(domain).toBe(layout.windowOfPublisher(publisher));
         expect(listeners.every((index) => layout.domainOfSubscriber(index) === domain)).toBe(true);
         expect(listeners.length).toBe(layout.domainCopies[domain]);
       }

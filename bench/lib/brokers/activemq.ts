@@ -72,6 +72,7 @@ export const activemq: BenchBroker = {
       websocketPath: '',
       user: '',
       password: '',
+      loopDelayPath: '',
       stop: () => child.stop(),
     };
   },

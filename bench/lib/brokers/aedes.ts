@@ -35,6 +35,7 @@ export const aedes: BenchBroker = {
       websocketPath: '/mqtt',
       user: '',
       password: '',
+      loopDelayPath: '',
       stop: () => child.stop(),
     };
   },

@@ -30,5 +30,7 @@ export interface RunningBroker {
   readonly websocketPath: string;
   readonly user: string;
   readonly password: string;
+  /** Where its process says how late its event loop is (loop-delay.ts); empty where nobody can know. */
+  readonly loopDelayPath: string;
   stop(): Promise<void>;
 }

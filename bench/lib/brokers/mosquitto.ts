@@ -56,6 +56,7 @@ export const mosquitto: BenchBroker = {
       websocketPath: '',
       user: '',
       password: '',
+      loopDelayPath: '',
       stop: () => child.stop(),
     };
   },

@@ -51,6 +51,7 @@ export const nats: BenchBroker = {
       websocketPath: '/mqtt',
       user: '',
       password: '',
+      loopDelayPath: '',
       stop: () => child.stop(),
     };
   },

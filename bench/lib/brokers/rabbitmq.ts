@@ -79,6 +79,7 @@ export const rabbitmq: BenchBroker = {
         websocketPath: '/ws',
         user: 'guest',
         password: 'guest',
+        loopDelayPath: '',
         stop: async () => {
           await child.stop();
           await names.stop();

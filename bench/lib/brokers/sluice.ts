@@ -2,7 +2,8 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { brokerProgram, repositoryRoot } from '../paths.ts';
+import { pathToFileURL } from 'node:url';
+import { brokerProgram, loopDelayProgram, repositoryRoot } from '../paths.ts';
 import type { BenchBroker, RunningBroker } from './broker.ts';
 import { BrokerProcess } from './process.ts';
 
@@ -28,10 +29,13 @@ export const sluice: BenchBroker = {
   },
 
   async start(directory: string): Promise<RunningBroker> {
+    const loopDelayPath = join(directory, 'loop-delay.json');
     const anyPort = '127.0.0.1:0';
     const child = await BrokerProcess.start(
       process.execPath,
       [
+        '--import',
+        pathToFileURL(loopDelayProgram).href,
         brokerProgram,
         'start',
         '--json',
@@ -45,6 +49,7 @@ export const sluice: BenchBroker = {
         join(directory, 'data'),
       ],
       directory,
+      { BENCH_LOOP_DELAY: loopDelayPath },
     );
     const { listening } = JSON.parse(await child.firstJsonLine(startTimeoutMs)) as Started;
     const portOf = (name: string): number => listening.find((listener) => listener.name === name)?.port ?? 0;
@@ -56,6 +61,7 @@ export const sluice: BenchBroker = {
       websocketPath: '/mqtt',
       user: '',
       password: '',
+      loopDelayPath,
       stop: () => child.stop(),
     };
   },

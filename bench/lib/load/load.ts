@@ -10,13 +10,16 @@ import { Layout } from './layout.ts';
 import { type Endpoint, Link, OutBuffer, ReadArena, WebSocketLink } from './link.ts';
 import { MqttPublisher, MqttSubscriber, mqttFarewell } from './mqtt.ts';
 import { nowUs } from './payload.ts';
-import { answered, type LoadPlan, type LoadReport } from './plan.ts';
+import { answered, type LoadPlan, type LoadReport, type Phase } from './plan.ts';
 import type { Publisher, Shared, Supervisor } from './publisher.ts';
 import { StompPublisher, StompSubscriber, stompFarewell } from './stomp.ts';
 
 /** Connections opened at the same time; more overflow the listen backlog of some brokers. */
 const connectingMax = 50;
 const connectTimeoutMs = 30_000;
+/** For each topic, on top: a million subscriptions take their time. */
+const subscribeTimeoutMs = 0.1;
+const warmupPollMs = 50;
 /** Between the last subscription and the first message. */
 const settleMs = 100;
 /** A closed loop without a delivery for this long writes off what is missing. */
@@ -44,10 +47,11 @@ interface Snapshot {
 
 export class Load implements Supervisor {
   private readonly plan: LoadPlan;
+  private readonly onPhase: (phase: Phase) => void;
   private readonly shared: Shared;
   private readonly publishers: Publisher[] = [];
   private readonly subscribers: Subscriber[] = [];
-  private readonly subscribersOfDomain: number[][];
+  private readonly subscribersOfWindow: number[][];
   private failure = '';
   private readyCount = 0;
   private onReadyCount: (() => void) | null = null;
@@ -58,7 +62,7 @@ export class Load implements Supervisor {
   private waiting: Publisher[] = [];
   private served: Publisher[] = [];
   private turnNumber = 0;
-  /** By domain: sent, written off by a stall, room in the window as of a turn, progress and when it last changed. */
+  /** By window: sent, written off by a stall, room in the window as of a turn, progress and when it last changed. */
   private readonly sent: Float64Array;
   private readonly writtenOff: Float64Array;
   private readonly room: Float64Array;
@@ -74,25 +78,27 @@ export class Load implements Supervisor {
   /** The publisher being served, for dueUs. */
   private pacedPublisher = 0;
 
-  constructor(plan: LoadPlan) {
+  /** `onPhase` is told when the measured time begins and when it has ended. */
+  constructor(plan: LoadPlan, onPhase: (phase: Phase) => void = () => undefined) {
     this.plan = plan;
+    this.onPhase = onPhase;
     const layout = new Layout(plan);
     const tag = (Date.now() ^ (process.pid << 16)) & 0xffff;
     const deliveries = new Deliveries(plan, layout, (tag * 0x9e37_79b1) >>> 0);
     const tagText = tag.toString(16).padStart(4, '0');
     this.shared = { plan, layout, deliveries, supervisor: this, tagText, answers: new Histogram() };
-    const domains = layout.domainCount;
-    this.sent = new Float64Array(domains);
-    this.writtenOff = new Float64Array(domains);
-    this.room = new Float64Array(domains);
-    this.roomTurn = new Float64Array(domains).fill(-1);
-    this.progress = new Float64Array(domains);
-    this.progressAtMs = new Float64Array(domains);
-    this.subscribersOfDomain = Array.from({ length: domains }, () => []);
+    const windows = layout.windowCount;
+    this.sent = new Float64Array(windows);
+    this.writtenOff = new Float64Array(windows);
+    this.room = new Float64Array(windows);
+    this.roomTurn = new Float64Array(windows).fill(-1);
+    this.progress = new Float64Array(windows);
+    this.progressAtMs = new Float64Array(windows);
+    this.subscribersOfWindow = Array.from({ length: windows }, () => []);
     const isMqtt = plan.protocol === 'mqtt';
     for (let index = 0; index < plan.subscribers; index++) {
       this.subscribers.push(isMqtt ? new MqttSubscriber(this.shared, index) : new StompSubscriber(this.shared, index));
-      this.subscribersOfDomain[layout.domainOfSubscriber(index)]!.push(index);
+      this.subscribersOfWindow[layout.windowOfSubscriber(index)]!.push(index);
     }
     for (let index = 0; index < plan.publishers; index++) {
       this.publishers.push(isMqtt ? new MqttPublisher(this.shared, index) : new StompPublisher(this.shared, index));
@@ -112,15 +118,17 @@ export class Load implements Supervisor {
     await this.connect(this.publishers);
     await pause(settleMs);
     this.start();
-    await pause(this.plan.warmupMs);
+    await this.warmUp();
     const { deliveries } = this.shared;
     const brokerPids = this.plan.brokerPid === 0 ? [] : descendantsOf(this.plan.brokerPid);
     deliveries.measuredFromUs = nowUs();
     deliveries.measuredUntilUs = 0xffff_ffff;
+    this.onPhase('measuring');
     const before = this.snapshot(brokerPids);
     await pause(this.failure === '' ? this.plan.measureMs : 0);
     const after = this.snapshot(brokerPids);
     deliveries.measuredUntilUs = nowUs();
+    this.onPhase('measured');
     this.running = false;
     const tree = this.plan.brokerPid === 0 ? null : readProcessTree(this.plan.brokerPid);
     await this.drain();
@@ -153,12 +161,20 @@ export class Load implements Supervisor {
     this.schedule();
   }
 
+  private async warmUp(): Promise<void> {
+    const { warmupMs, warmupMessages, warmupMsMax } = this.plan;
+    const began = performance.now();
+    await pause(warmupMs);
+    while (this.failure === '' && this.totals().published < warmupMessages && performance.now() - began < warmupMsMax)
+      await pause(warmupPollMs);
+  }
+
   private async connect(endpoints: readonly (Endpoint & { link: Link })[]): Promise<void> {
     const readyBefore = this.readyCount;
     let opened = 0;
     const deadline = setTimeout(
       () => this.onFailure(`only ${this.readyCount} connections were ready in time`),
-      connectTimeoutMs,
+      connectTimeoutMs + this.plan.topics * subscribeTimeoutMs,
     );
     await new Promise<void>((resolve) => {
       const step = (): void => {
@@ -223,14 +239,14 @@ export class Load implements Supervisor {
         publisher.listed = false; // Its answers or its socket put it back.
         continue;
       }
-      const room = this.plan.window === 0 ? Number.POSITIVE_INFINITY : this.roomOf(publisher.domain);
+      const room = this.plan.window === 0 ? Number.POSITIVE_INFINITY : this.roomOf(publisher.windowIndex);
       if (room <= 0) {
         list[kept++] = publisher;
         continue;
       }
       const count = publisher.send(Math.min(unanswered, room, share), stampUs);
-      this.sent[publisher.domain] = this.sent[publisher.domain]! + count;
-      this.room[publisher.domain] = this.room[publisher.domain]! - count;
+      this.sent[publisher.windowIndex] = this.sent[publisher.windowIndex]! + count;
+      this.room[publisher.windowIndex] = this.room[publisher.windowIndex]! - count;
       if (room > count && unanswered > count && !publisher.link.blocked) hasMore = true;
       served.push(publisher);
     }
@@ -242,35 +258,36 @@ export class Load implements Supervisor {
     else if (kept > 0) this.writeOffStalls();
   }
 
-  /** What the window of a domain still takes in this turn. */
-  private roomOf(domain: number): number {
-    if (this.roomTurn[domain] !== this.turnNumber) {
-      this.roomTurn[domain] = this.turnNumber;
-      const progress = this.progressOf(domain);
-      if (progress !== this.progress[domain]) {
-        this.progress[domain] = progress;
-        this.progressAtMs[domain] = performance.now();
+  /** What a window still takes in this turn. */
+  private roomOf(window: number): number {
+    if (this.roomTurn[window] !== this.turnNumber) {
+      this.roomTurn[window] = this.turnNumber;
+      const progress = this.progressOf(window);
+      if (progress !== this.progress[window]) {
+        this.progress[window] = progress;
+        this.progressAtMs[window] = performance.now();
       }
-      this.room[domain] = this.plan.window - (this.sent[domain]! - this.writtenOff[domain]! - progress);
+      this.room[window] = this.plan.window - (this.sent[window]! - this.writtenOff[window]! - progress);
     }
-    return this.room[domain]!;
+    return this.room[window]!;
   }
 
-  /** Nobody takes the whole window, so that all publishers of a domain take part. */
+  /** Nobody takes the whole window, so that all its publishers take part. */
   private share(): number {
     if (this.plan.window === 0) return Number.POSITIVE_INFINITY;
-    const publishers = Math.ceil(this.plan.publishers / this.shared.layout.domainCount);
+    const publishers = Math.ceil(this.plan.publishers / this.shared.layout.windowCount);
     return publishers === 1 ? this.plan.window : Math.max(1, Math.floor(this.plan.window / (publishers + 1)));
   }
 
-  /** Messages that the slowest subscriber of a domain has, or all together where they compete. */
-  private progressOf(domain: number): number {
+  /** Messages that the slowest subscriber of a window has, or all together where each goes to one of them only. */
+  private progressOf(window: number): number {
     const received = this.shared.deliveries.received;
-    const members = this.subscribersOfDomain[domain]!;
-    let progress = this.plan.competing ? 0 : Number.POSITIVE_INFINITY;
+    const members = this.subscribersOfWindow[window]!;
+    const together = this.plan.competing || this.plan.mixed;
+    let progress = together ? 0 : Number.POSITIVE_INFINITY;
     for (let index = 0; index < members.length; index++) {
       const count = received[members[index]!]!;
-      if (this.plan.competing) progress += count;
+      if (together) progress += count;
       else if (count < progress) progress = count;
     }
     return progress;
@@ -278,10 +295,10 @@ export class Load implements Supervisor {
 
   private writeOffStalls(): void {
     const now = performance.now();
-    for (let domain = 0; domain < this.sent.length; domain++) {
-      if (this.roomOf(domain) > 0 || now - this.progressAtMs[domain]! < stallMs) continue;
-      this.writtenOff[domain] = this.sent[domain]! - this.progress[domain]!;
-      this.progressAtMs[domain] = now;
+    for (let window = 0; window < this.sent.length; window++) {
+      if (this.roomOf(window) > 0 || now - this.progressAtMs[window]! < stallMs) continue;
+      this.writtenOff[window] = this.sent[window]! - this.progress[window]!;
+      this.progressAtMs[window] = now;
       this.stalls++;
       this.schedule();
     }
@@ -308,7 +325,7 @@ export class Load implements Supervisor {
       if (publisher.isOpen && !publisher.link.blocked && unanswered > 0) {
         this.pacedPublisher = publisher.index;
         const count = publisher.sendDue(Math.min(publisher.credit, unanswered), this.dueUs);
-        this.sent[publisher.domain] = this.sent[publisher.domain]! + count;
+        this.sent[publisher.windowIndex] = this.sent[publisher.windowIndex]! + count;
         publisher.credit -= count;
       }
       if (publisher.credit > 0) list[kept++] = publisher;
@@ -362,7 +379,7 @@ export class Load implements Supervisor {
     let owed = 0;
     for (const publisher of this.publishers) {
       published += publisher.published;
-      owed += publisher.published * layout.domainCopies[publisher.domain]!;
+      owed += publisher.published * layout.copiesIn(publisher.windowIndex);
     }
     const received = deliveries.received.reduce((sum, count) => sum + count, 0);
     return { published, received, lost: owed - (received - deliveries.ledger.duplicates) };

@@ -30,7 +30,15 @@ const filtersPerSubscribe = 1000;
 export const mqttFarewell = Buffer.of(packetType.disconnect << 4, 0);
 
 export function topicName(shared: Shared, topic: number): string {
-  return `b${shared.tagText}/t${String(topic).padStart(String(shared.plan.topics - 1).length, '0')}`;
+  const name = `b${shared.tagText}/t${String(topic).padStart(String(shared.plan.topics - 1).length, '0')}`;
+  return shared.plan.patterns ? `${name}/v` : name;
+}
+
+function filterOf(shared: Shared, topic: number): string {
+  const name = topicName(shared, topic);
+  if (!shared.plan.patterns) return name;
+  if (topic % 3 === 2) return name.replace(/^[^/]+/, '+');
+  return name.replace(/v$/, topic % 3 === 0 ? '+' : '#');
 }
 
 function packet(firstByte: number, body: Buffer): Buffer {
@@ -282,7 +290,7 @@ export class MqttSubscriber implements Endpoint {
   private subscribe(): void {
     const { plan, layout, tagText } = this.shared;
     const topics = layout.topicsOfSubscriber(this.index);
-    const filters = topics.length === 0 ? [`b${tagText}/#`] : topics.map((topic) => topicName(this.shared, topic));
+    const filters = topics.length === 0 ? [`b${tagText}/#`] : topics.map((topic) => filterOf(this.shared, topic));
     this.subacksOwed = Math.ceil(filters.length / filtersPerSubscribe);
     for (let first = 0, id = 1; first < filters.length; first += filtersPerSubscribe, id++) {
       sendWhole(this.link, subscribePacket(plan, id, filters.slice(first, first + filtersPerSubscribe)));

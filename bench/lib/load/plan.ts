@@ -21,6 +21,10 @@ export interface LoadPlan {
   topics: number;
   /** Each subscriber listens to all topics with one wildcard instead. */
   wildcard: boolean;
+  /** Each topic has a subscription by a pattern of its own instead of its name: a third each ends in +, ends in #, begins with +. */
+  patterns: boolean;
+  /** Publishers send to topics of all subscribers in turn, each round in another order; one window for all of them. */
+  mixed: boolean;
   /** The subscribers of a topic share its messages (a queue) instead of getting each. */
   competing: boolean;
   /** STOMP: what stands before the topic's name. */
@@ -51,6 +55,9 @@ export interface LoadPlan {
   batchBytes: number;
 
   warmupMs: number;
+  /** The warm-up lasts until so many messages have been published, if that takes longer; at most warmupMsMax. */
+  warmupMessages: number;
+  warmupMsMax: number;
   measureMs: number;
   /** After the measured time: how long to wait for what is still owed. */
   drainMs: number;
@@ -97,6 +104,9 @@ export interface LoadReport {
   rssPeakBytes: number;
 }
 
+/** What the generator says before its report, each on a line of its own. */
+export type Phase = 'measuring' | 'measured';
+
 export const planDefaults: LoadPlan = {
   protocol: 'mqtt',
   mqttVersion: 4,
@@ -110,6 +120,8 @@ export const planDefaults: LoadPlan = {
   subscribers: 1,
   topics: 1,
   wildcard: false,
+  patterns: false,
+  mixed: false,
   competing: false,
   destinationPrefix: '/topic/',
   payloadBytes: 100,
@@ -125,6 +137,8 @@ export const planDefaults: LoadPlan = {
   tickUs: 100,
   batchBytes: 65_536,
   warmupMs: 1000,
+  warmupMessages: 0,
+  warmupMsMax: 60_000,
   measureMs: 3000,
   drainMs: 10_000,
   brokerPid: 0,
@@ -154,6 +168,11 @@ export function completePlan(partial: Partial<LoadPlan>): LoadPlan {
   require(plan.publishers >= 1 && plan.topics >= 1, 'at least one publisher and one topic');
   require(plan.publishers + plan.subscribers <= connectionsMax, `at most ${connectionsMax} connections`);
   require(plan.inFlight >= 1 && plan.inFlight <= inFlightMax, `inFlight must be 1 to ${inFlightMax}`);
+  require(!plan.patterns || plan.protocol === 'mqtt', 'patterns are for mqtt only');
+  require(!plan.mixed ||
+    (plan.topics >= plan.publishers &&
+      plan.topics >= plan.subscribers &&
+      !plan.wildcard), 'mixed needs as many topics as publishers and as subscribers, and no wildcard');
   require(plan.transport === 'tcp' || plan.protocol === 'mqtt', 'websocket is for mqtt only');
   require(plan.rate === 0 || plan.window === 0, 'rate (open loop) and window (closed loop) exclude each other');
   require(plan.rate > 0 || plan.window > 0 || answered(plan), 'a closed loop needs window, qos > 0 or receipts');

@@ -5,6 +5,9 @@
 //
 //   slab:  | frame of lane 0 | lane 1 | ... | lane L-1 | lane 0 | lane 1 | ...          frame k is of lane k mod L
 //            a write of n frames starts at the lane that is next and takes n <= batch frames in a row
+//
+// A mixed load has several rounds in the slab, each with all lanes in another order: a broker must not find what comes
+// next where it has put it in the round before.
 
 import type { Histogram } from '../histogram.ts';
 import type { Deliveries } from './inbox.ts';
@@ -38,11 +41,15 @@ export interface Shared {
 /** Prebuilt frames of all publishers together take at most this much, so that ten thousand of them stay affordable. */
 const slabBytesMax = 512 * 1024 * 1024;
 
+/** Rounds of a mixed load that differ. */
+const SHUFFLED_ROUNDS = 4;
+
 const slot = { free: 0, sent: 1, received: 2 } as const;
 
 export abstract class Publisher implements Endpoint {
   readonly index: number;
-  readonly domain: number;
+  /** Which window of a closed loop it draws on. */
+  readonly windowIndex: number;
   link!: Link;
   /** Set while it waits in the run's list. */
   listed = false;
@@ -55,6 +62,8 @@ export abstract class Publisher implements Endpoint {
   batchFrames = 0;
   protected readonly shared: Shared;
   protected readonly lanes: Uint32Array;
+  /** The lanes of the frames in the slab: every lane once per round. */
+  protected readonly order: Uint32Array;
   protected slab: Buffer = Buffer.alloc(0);
   protected slabView = new DataView(this.slab.buffer);
   protected frameBytes = 0;
@@ -62,7 +71,8 @@ export abstract class Publisher implements Endpoint {
   /** By packet identifier, only where messages are answered: its slot, and when the message was stamped. */
   protected readonly slots: Uint8Array;
   protected readonly stamps: Uint32Array;
-  private laneIndex = 0;
+  private orderIndex = 0;
+  private sentOfRound = 0;
   private round = 0;
 
   constructor(shared: Shared, index: number) {
@@ -70,7 +80,8 @@ export abstract class Publisher implements Endpoint {
     this.shared = shared;
     this.index = index;
     this.lanes = layout.lanesOfPublisher(index);
-    this.domain = layout.domainOfPublisher(index);
+    this.windowIndex = layout.windowOfPublisher(index);
+    this.order = plan.mixed && this.lanes.length > 1 ? shuffledRounds(this.lanes, SHUFFLED_ROUNDS, index) : this.lanes;
     const isAnswered = answered(plan);
     this.inFlightMax = isAnswered ? plan.inFlight : Number.POSITIVE_INFINITY;
     this.slots = new Uint8Array(isAnswered ? 65_536 : 0);
@@ -96,7 +107,7 @@ export abstract class Publisher implements Endpoint {
   /** Sends messages stamped with now, at most `count` and one batch; returns how many. */
   send(count: number, stampUs: number): number {
     const frames = Math.min(count, this.batchFrames);
-    const start = this.laneIndex * this.frameBytes;
+    const start = this.orderIndex * this.frameBytes;
     for (let index = 0, at = start; index < frames; index++, at += this.frameBytes) this.stamp(at, stampUs);
     this.link.send(this.slab, start, start + frames * this.frameBytes);
     return frames;
@@ -105,7 +116,7 @@ export abstract class Publisher implements Endpoint {
   /** Sends messages that were due at different times: the one with ordinal k (of this publisher) at `dueUs(k)`. */
   sendDue(count: number, dueUs: (ordinal: number) => number): number {
     const frames = Math.min(count, this.batchFrames);
-    const start = this.laneIndex * this.frameBytes;
+    const start = this.orderIndex * this.frameBytes;
     for (let index = 0, at = start; index < frames; index++, at += this.frameBytes)
       this.stamp(at, dueUs(this.published));
     this.link.send(this.slab, start, start + frames * this.frameBytes);
@@ -114,17 +125,17 @@ export abstract class Publisher implements Endpoint {
 
   protected buildSlab(): void {
     const { plan } = this.shared;
-    const laneCount = this.lanes.length;
-    const first = this.buildFrame(this.lanes[0]!);
+    const { order } = this;
+    const first = this.buildFrame(order[0]!);
     this.frameBytes = first.length;
     const atOnce = Math.min(this.inFlightMax, plan.window > 0 ? plan.window : Number.POSITIVE_INFINITY);
     const fitting = Math.floor(Math.min(plan.batchBytes, slabBytesMax / plan.publishers) / this.frameBytes);
     this.batchFrames = Math.max(1, Math.min(atOnce, fitting));
-    const frames = laneCount - 1 + this.batchFrames;
+    const frames = order.length - 1 + this.batchFrames;
     this.slab = Buffer.allocUnsafeSlow(frames * this.frameBytes);
     this.slabView = new DataView(this.slab.buffer);
     for (let index = 0; index < frames; index++) {
-      const frame = index === 0 ? first : this.buildFrame(this.lanes[index % laneCount]!);
+      const frame = index === 0 ? first : this.buildFrame(order[index % order.length]!);
       if (frame.length !== this.frameBytes) throw new Error('frames of one publisher differ in length');
       frame.copy(this.slab, index * this.frameBytes);
     }
@@ -155,10 +166,11 @@ export abstract class Publisher implements Endpoint {
       this.stamps[id] = stampUs;
       this.inFlight++;
     }
-    this.patch(at, this.round, this.lanes[this.laneIndex]!, stampUs, id);
+    this.patch(at, this.round, this.order[this.orderIndex]!, stampUs, id);
     this.published++;
-    if (++this.laneIndex === this.lanes.length) {
-      this.laneIndex = 0;
+    if (++this.orderIndex === this.order.length) this.orderIndex = 0;
+    if (++this.sentOfRound === this.lanes.length) {
+      this.sentOfRound = 0;
       this.round++;
     }
   }
@@ -170,4 +182,25 @@ export abstract class Publisher implements Endpoint {
     this.lastId = id;
     return id;
   }
+}
+
+/** `rounds` times the lanes, each time in another order; the same ones in every run. */
+function shuffledRounds(lanes: Uint32Array, rounds: number, seed: number): Uint32Array {
+  const order = new Uint32Array(lanes.length * rounds);
+  let state = (seed + 1) * 0x9e37_79b9;
+  for (let round = 0; round < rounds; round++) {
+    const part = order.subarray(round * lanes.length, (round + 1) * lanes.length);
+    part.set(lanes);
+    for (let last = part.length - 1; last > 0; last--) {
+      // xorshift32: any generator that visits all places will do.
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      const other = (state >>> 0) % (last + 1);
+      const lane = part[last]!;
+      part[last] = part[other]!;
+      part[other] = lane;
+    }
+  }
+  return order;
 }

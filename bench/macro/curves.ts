@@ -1,0 +1,248 @@
+// What a message costs as there is more of something: topics, wildcard subscriptions, subscribers of one topic, messages that wait. Measured from outside as the scenarios are: CPU of the
+// broker's process per message, load from another one. Only this broker; how the others grow is their business.
+//
+//   npm run bench -- curves
+//     --only NAME,…                    topics,wildcards,fanout,backlog
+//     --repeat N                       runs of each point (3); the table has their medians
+//     --seconds N                      measured time of a run (3)
+//     --max N                          leaves out the points above, for a short look
+//     --write                          table and plots into bench/RESULTS.md
+//
+// Exit status 0, 1 when a run failed. Goals are shown, not enforced.
+
+import { parseArgs } from 'node:util';
+import { withBrokers } from '../lib/broker-run.ts';
+import type { LoadPlan } from '../lib/load/plan.ts';
+import { linePlot, writePlot } from '../lib/plot.ts';
+import { readProcessTree } from '../lib/process-figures.ts';
+import { runQueueLoad } from '../lib/queue-load.ts';
+import { generate } from '../lib/runner.ts';
+import { writeTable } from '../lib/section.ts';
+import { median } from '../lib/statistics.ts';
+import { asText, significant, type Table } from '../lib/table.ts';
+
+/** Messages that wait in the queue of the last curve. */
+const BACKLOG = 10_000_000;
+/** Published to it and consumed from it, each time it is measured: so many, so often. */
+const QUEUE_ROUND = 250_000;
+const QUEUE_ROUNDS = 4;
+const PAYLOAD_BYTES = 100;
+/** Rounds over all topics before anything is measured: what is used is known by then. */
+const WARM_ROUNDS = 6;
+const WARM_MS_MAX = 120_000;
+
+interface Curve {
+  readonly name: string;
+  readonly title: string;
+  /** What grows, and by which numbers. */
+  readonly axis: string;
+  readonly points: readonly number[];
+  /** What a figure is: CPU nanoseconds for this. */
+  readonly per: string;
+  readonly goal: string;
+  /** Of all figures, smallest point first: whether the goal is reached. */
+  reached(figures: readonly number[]): boolean;
+  plan(point: number): Partial<LoadPlan>;
+}
+
+const last = (figures: readonly number[]): number => figures.at(-1)! / figures[0]!;
+
+const CURVES: readonly Curve[] = [
+  {
+    name: 'topics',
+    title: 'Exact subscriptions',
+    axis: 'topics',
+    points: [1000, 10_000, 100_000, 1_000_000],
+    per: 'message',
+    goal: 'at most 1.5 times the first',
+    reached: (figures) => last(figures) <= 1.5,
+    plan: (topics) => ({ topics, mixed: true, publishers: 10, subscribers: 100, window: 5000 }),
+  },
+  {
+    name: 'wildcards',
+    title: 'Wildcard subscriptions',
+    axis: 'subscriptions',
+    points: [1000, 10_000, 100_000],
+    per: 'message',
+    goal: 'at most 3 times the first',
+    reached: (figures) => last(figures) <= 3,
+    plan: (topics) => ({ topics, patterns: true, mixed: true, publishers: 10, subscribers: 100, window: 5000 }),
+  },
+  {
+    name: 'fanout',
+    title: 'Subscribers of one topic',
+    axis: 'subscribers',
+    points: [1, 10, 100, 1000, 10_000],
+    per: 'delivery',
+    goal: 'falls throughout',
+    reached: (figures) => figures.every((figure, i) => i === 0 || figure < figures[i - 1]!),
+    plan: (subscribers) => ({ subscribers, window: 100 }),
+  },
+];
+
+/** One row of the table: a point of a curve. */
+interface Point {
+  readonly curve: string;
+  readonly at: number;
+  readonly per: string;
+  readonly nanoseconds: number;
+  readonly times: number;
+  readonly goal: string;
+  readonly rssMb: number;
+}
+
+async function measurePoint(curve: Curve, at: number, seconds: number): Promise<{ ns: number; rssMb: number }> {
+  const [figure] = await withBrokers(['sluice'], async ({ running }) => {
+    const plan = curve.plan(at);
+    const report = await generate({
+      ...plan,
+      payloadBytes: PAYLOAD_BYTES,
+      port: running.mqttPort,
+      brokerPid: running.process.pid,
+      warmupMs: 2000,
+      warmupMessages: plan.mixed === true ? at * WARM_ROUNDS : 0,
+      warmupMsMax: WARM_MS_MAX,
+      measureMs: seconds * 1000,
+    });
+    if (report.failure !== '') throw new Error(`${curve.name} ${at}: ${report.failure}`);
+    if (report.corrupt + report.misrouted > 0) throw new Error(`${curve.name} ${at}: wrong messages`);
+    return { ns: 1e9 / report.receivedPerCpuSecond, rssMb: report.rssBytes / 1e6 };
+  });
+  return figure!;
+}
+
+async function measureCurve(curve: Curve, repeat: number, seconds: number, max: number): Promise<Point[]> {
+  const points = curve.points.filter((point) => point <= max);
+  const runs = points.map(() => [] as { ns: number; rssMb: number }[]);
+  for (let repetition = 0; repetition < repeat; repetition++) {
+    for (const [i, point] of points.entries()) {
+      const figure = await measurePoint(curve, point, seconds);
+      runs[i]!.push(figure);
+      process.stderr.write(`${curve.name} ${point}  ${figure.ns.toFixed(1)} ns\n`);
+    }
+  }
+  const figures = runs.map((of) => median(of.map(({ ns }) => ns)));
+  const reached = `${curve.goal}: ${curve.reached(figures) ? 'yes' : 'no'}`;
+  return points.map((point, i) => ({
+    curve: curve.name,
+    at: point,
+    per: curve.per,
+    nanoseconds: figures[i]!,
+    times: figures[i]! / figures[0]!,
+    goal: i === points.length - 1 ? reached : '',
+    rssMb: median(runs[i]!.map(({ rssMb }) => rssMb)),
+  }));
+}
+
+/** Publishes and consumes with nothing else in the queue, and with BACKLOG messages before what is published. */
+async function measureBacklog(max: number): Promise<Point[]> {
+  const depth = Math.min(BACKLOG, max);
+  const [figures] = await withBrokers(['sluice'], async ({ running }) => {
+    const { pid } = running.process;
+    const load = async (queue: string, what: 'publish' | 'consume', count: number): Promise<number> => {
+      const before = readProcessTree(pid).cpuSeconds;
+      await runQueueLoad({ port: running.mqttPort, queue, what, count, payloadBytes: PAYLOAD_BYTES });
+      return ((readProcessTree(pid).cpuSeconds - before) * 1e9) / count;
+    };
+    const rounds = async (queue: string): Promise<{ publish: number; consume: number }> => {
+      const each = { publish: [] as number[], consume: [] as number[] };
+      for (let round = 0; round < QUEUE_ROUNDS; round++) {
+        each.publish.push(await load(queue, 'publish', QUEUE_ROUND));
+        each.consume.push(await load(queue, 'consume', QUEUE_ROUND));
+      }
+      return { publish: median(each.publish), consume: median(each.consume) };
+    };
+    await rounds('warm-up');
+    const empty = await rounds('empty');
+    const filling = await load('full', 'publish', depth);
+    process.stderr.write(`backlog: ${depth} messages are there, ${filling.toFixed(0)} ns each\n`);
+    const full = await rounds('full');
+    return { empty, full, rssMb: readProcessTree(pid).rssBytes / 1e6 };
+  });
+  const { empty, full, rssMb } = figures!;
+  return (['publish', 'consume'] as const).flatMap((what) => {
+    const times = full[what] / empty[what];
+    const row = { curve: 'backlog', per: `message ${what === 'publish' ? 'published' : 'consumed'}`, rssMb };
+    process.stderr.write(`backlog, ${what}: ${empty[what].toFixed(0)} ns, ${full[what].toFixed(0)} ns\n`);
+    return [
+      { ...row, at: 0, nanoseconds: empty[what], times: 1, goal: '' },
+      {
+        ...row,
+        at: depth,
+        nanoseconds: full[what],
+        times,
+        goal: `at most 1.2 times the first: ${times <= 1.2 ? 'yes' : 'no'}`,
+      },
+    ];
+  });
+}
+
+function plot(curve: Curve, points: readonly Point[]): string {
+  return writePlot(
+    `curve-${curve.name}`,
+    `${curve.title}: CPU per ${curve.per} in ns`,
+    linePlot({
+      title: `${curve.title}: CPU of the broker per ${curve.per}`,
+      xTitle: curve.axis,
+      yTitle: `ns per ${curve.per}`,
+      points: points.map(({ at, nanoseconds }) => ({ x: at, y: nanoseconds })),
+    }),
+  );
+}
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      only: { type: 'string', default: 'topics,wildcards,fanout,backlog' },
+      repeat: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '3' },
+      max: { type: 'string', default: String(BACKLOG) },
+      write: { type: 'boolean', default: false },
+    },
+  });
+  const only = values.only.split(',');
+  for (const name of only) {
+    if (name !== 'backlog' && !CURVES.some((curve) => curve.name === name))
+      throw new TypeError(`${name} is none of topics, wildcards, fanout, backlog`);
+  }
+  const max = Number(values.max);
+  const points: Point[] = [];
+  for (const curve of CURVES) {
+    if (only.includes(curve.name))
+      points.push(...(await measureCurve(curve, Number(values.repeat), Number(values.seconds), max)));
+  }
+  if (only.includes('backlog')) points.push(...(await measureBacklog(max)));
+  const table: Table = {
+    columns: ['curve', 'at', 'CPU ns', 'per', '× the first', 'RSS MB', 'goal'],
+    rows: points.map(({ curve, at, nanoseconds, per, times, rssMb, goal }) => [
+      curve,
+      String(at),
+      significant(nanoseconds),
+      per,
+      times.toFixed(2),
+      String(Math.round(rssMb)),
+      goal,
+    ]),
+    wordColumns: [0, 3, 6],
+  };
+  process.stdout.write(`\n${asText(table)}\n`);
+  if (values.write) {
+    const plots = CURVES.filter((curve) => only.includes(curve.name)).map((curve) =>
+      plot(
+        curve,
+        points.filter((point) => point.curve === curve.name),
+      ),
+    );
+    const about = `CPU time of the broker (all its threads) per message, as there is more of something; messages of ${PAYLOAD_BYTES} bytes, medians of ${values.repeat} runs of ${values.seconds} s.
+
+- *topics*: QoS 0, each topic has one exact subscription, 100 subscribers hold them all; 10 publishers send to all topics, each round in another order, so that hardly two messages in a row go to the same topic or the same subscriber.
+- *wildcards*: the same, with a pattern instead of each name: a third each end in \`+\`, end in \`#\`, begin with \`+\`.
+- *fanout*: QoS 0, one publisher, all subscribers have the same topic; the figure is for one delivery.
+- *backlog*: QoS 1 to a durable queue, ${QUEUE_ROUND} messages published and then consumed, ${QUEUE_ROUNDS} times; the queue is empty before, or has ${BACKLOG} messages that come first.
+
+${plots.join('\n')}`;
+    writeTable('curves', 'Cost curves', args, about, table);
+  }
+  return 0;
+}
