@@ -1,9 +1,12 @@
 // A Transport over a net.Socket (or a TLS socket). Reading comes in one of two ways: by onReadBuffer() out of the read buffer shared by the whole shard,
 // or by 'data' events. Writing hands the pieces of a turn to the stream in one go and gives them back when the kernel has taken them.
+// What fits is written straight to the descriptor: the stream's own way to the same system call takes longer than everything else a small message costs. Only
+// what the kernel does not take at once, and what comes in several pieces, goes through the stream.
 // Relies on the socket having been made with allowHalfOpen, so that this class alone decides when its own side closes.
 //
 //   open ──end()──▶ ending ──(peer closes too, or LINGER_MS)──▶ gone
 //     └── peer closes ─▶ end of turn, so that answers made in it still leave ─▶ onClosed ─▶ ending ─▶ gone
+import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Arena } from './arena.ts';
 import type { Clock, Timer } from './clock.ts';
@@ -43,6 +46,15 @@ export function isLoopback(address: string): boolean {
   return /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain);
 }
 
+/** Bytes that the kernel took; 0 also when it takes none now, or never will: the stream then learns which. */
+export function writeDirectly(descriptor: number, bytes: Uint8Array, size: number): number {
+  try {
+    return writeSync(descriptor, bytes, 0, size);
+  } catch {
+    return 0;
+  }
+}
+
 export class SocketTransport implements Transport, OutputSink {
   readonly kind: TransportKind;
   readonly peer: Peer;
@@ -53,6 +65,8 @@ export class SocketTransport implements Transport, OutputSink {
   private readonly environment: TransportEnvironment;
   private readonly socket: Socket;
   private readonly inFlight: PiecesInFlight;
+  /** The socket's descriptor; -1: writing is the stream's business. */
+  private readonly descriptor: number;
   private pauseCount = 0;
   /** Has read its share of this turn. */
   private yielding = false;
@@ -72,6 +86,7 @@ export class SocketTransport implements Transport, OutputSink {
     kind: 'tcp' | 'tls',
     listener: string,
     sharedBuffer: boolean,
+    descriptor = -1,
   ) {
     this.environment = environment;
     this.socket = socket;
@@ -81,6 +96,7 @@ export class SocketTransport implements Transport, OutputSink {
     this.output = new Output(environment.arena, environment.turn, this, environment.congestedBytes);
     this.output.setDrainHandler(() => this.handler.onDrain());
     this.inFlight = new PiecesInFlight(this.output);
+    this.descriptor = descriptor;
     socket.on('error', this.onError);
     socket.on('close', this.onClose);
     socket.on('end', this.onPeerEnd);
@@ -95,7 +111,7 @@ export class SocketTransport implements Transport, OutputSink {
     // Whoever took the socket over reads it as an ordinary stream; the shared buffer is about to be overwritten.
     if (this.released) return this.socket.push(Buffer.from(arena.bytes.subarray(start, start + byteCount)));
     if (this.deaf) return true;
-    this.handler.onChunk(arena.bytes, start, start + byteCount);
+    this.hand(arena.bytes, start, start + byteCount);
     // Given away within this call: whether it is read on is the new owner's decision, already made.
     return this.released || this.mayReadOn(byteCount, arena.readEnd - start);
   }
@@ -119,6 +135,18 @@ export class SocketTransport implements Transport, OutputSink {
   send(pieces: readonly Piece[]): void {
     const socket = this.socket;
     const inFlight = this.inFlight;
+    if (pieces.length === 1 && inFlight.count === 0 && this.mayWriteDirectly()) {
+      const piece = pieces[0]!;
+      const size = piece.bytes.length;
+      const written = writeDirectly(this.descriptor, piece.bytes, size);
+      if (written === size) {
+        this.output.sent(piece);
+        return;
+      }
+      inFlight.add(piece);
+      socket.write(written === 0 ? piece.bytes : piece.bytes.subarray(written), inFlight.onWritten);
+      return;
+    }
     for (let i = 0; i < pieces.length; i++) inFlight.add(pieces[i]!);
     if (this.gone || this.ended || socket.destroyed) {
       inFlight.releaseAll();
@@ -133,6 +161,13 @@ export class SocketTransport implements Transport, OutputSink {
     }
     // The kernel took all of it within the call, which is the rule: the slots can be used again at once.
     if (socket.writableLength === 0) inFlight.releaseAll();
+  }
+
+  /** The descriptor is still this socket's, and nothing stands before what would be written to it. A closed one may already belong to somebody else. */
+  private mayWriteDirectly(): boolean {
+    if (this.descriptor < 0 || this.gone || this.ended) return false;
+    const socket = this.socket;
+    return !socket.destroyed && (socket as unknown as { _handle: unknown })._handle !== null;
   }
 
   end(): void {
@@ -185,9 +220,19 @@ export class SocketTransport implements Transport, OutputSink {
 
   private readonly onData = (chunk: Buffer): void => {
     if (this.deaf) return;
-    this.handler.onChunk(chunk, 0, chunk.length);
+    this.hand(chunk, 0, chunk.length);
     if (!this.released) this.mayReadOn(chunk.length, STREAM_READ_BYTES);
   };
+
+  private hand(bytes: Uint8Array, start: number, end: number): void {
+    const turn = this.environment.turn;
+    turn.enter();
+    try {
+      this.handler.onChunk(bytes, start, end);
+    } finally {
+      turn.leave();
+    }
+  }
 
   private readonly onError = (error: Error): void => {
     this.error ??= error;

@@ -2,13 +2,14 @@
 //
 // Reading without a buffer per connection: net.Socket reads into a given buffer (`onread`) only if it was made with it, which an accepted socket was not.
 // So the accepted socket, still paused, is stripped of its handle and a second socket is made around that handle. The handle is not part of Node's
-// documented interface; before the first listener opens, a self-test on the loopback shows whether this works here. If not, 'data' events serve.
+// documented interface; before the first listener opens, a self-test on the loopback shows whether this works here. If not, 'data' events serve. The same
+// goes for the handle's descriptor, to which answers are written.
 import type { AddressInfo, ListenOptions, Socket as NetSocket, Server, SocketConstructorOpts } from 'node:net';
 import { connect, createServer, Socket } from 'node:net';
 import { LimitedLog } from './limited-log.ts';
 import type { Logger } from './logger.ts';
 import type { TransportEnvironment } from './socket-transport.ts';
-import { SocketTransport } from './socket-transport.ts';
+import { SocketTransport, writeDirectly } from './socket-transport.ts';
 
 /** Waiting connections the kernel keeps for us: a thousand devices that come back after a power cut do not have to try twice. */
 const BACKLOG = 1024;
@@ -16,8 +17,9 @@ const BACKLOG = 1024;
 const TCP_KEEP_ALIVE_MS = 60_000;
 const SELF_TEST_MS = 1000;
 
-/** How the bytes of accepted connections are read. */
-export type ReadMode = 'shared' | 'events';
+/** How accepted connections are read and written: into one shared buffer and straight to the descriptor; into one shared buffer; as ordinary streams. */
+export const SOCKET_MODES = ['direct', 'shared', 'events'] as const;
+export type SocketMode = (typeof SOCKET_MODES)[number];
 
 export interface TcpListenerOptions {
   /** As configured; appears in logs and as Transport.listener. */
@@ -25,8 +27,8 @@ export interface TcpListenerOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
-  /** 'shared' and 'events' leave out the self-test. Default: 'shared' where that works. */
-  readonly readMode?: ReadMode;
+  /** Given, there is no self-test. Default: the first of them that works here. */
+  readonly socketMode?: SocketMode;
 }
 
 /** Where a listener was told to listen and why it cannot. */
@@ -106,7 +108,7 @@ export class TcpListener {
   private readonly accept: (transport: SocketTransport) => void;
   private readonly server: Server;
   private readonly readBuffer: Buffer;
-  private mode: ReadMode = 'events';
+  private mode: SocketMode = 'events';
 
   constructor(
     environment: TransportEnvironment,
@@ -141,8 +143,8 @@ export class TcpListener {
   /** Resolves to the real address; rejects with a ListenError. */
   async listen(): Promise<{ host: string; port: number }> {
     const { name, host, port } = this.options;
-    this.mode = this.options.readMode ?? (await readModeHere());
-    if (this.mode === 'events' && this.options.readMode === undefined) {
+    this.mode = this.options.socketMode ?? (await socketModeHere());
+    if (this.mode === 'events' && this.options.socketMode === undefined) {
       this.logger.warn(
         { listener: name },
         'reading through a shared buffer does not work on this Node version; reading by events, which is slower',
@@ -172,8 +174,9 @@ export class TcpListener {
       return;
     }
     let transport: SocketTransport;
-    const handle = this.mode === 'shared' ? takeHandle(accepted) : null;
+    const handle = this.mode === 'events' ? null : takeHandle(accepted);
     if (handle !== null) {
+      const descriptor = this.mode === 'direct' ? descriptorOf(handle) : -1;
       const socket = new Socket({
         handle,
         allowHalfOpen: true,
@@ -183,7 +186,7 @@ export class TcpListener {
         },
       } as SocketConstructorOpts);
       socket.once('close', () => this.connections.leave());
-      transport = new SocketTransport(this.environment, socket, 'tcp', this.name, true);
+      transport = new SocketTransport(this.environment, socket, 'tcp', this.name, true, descriptor);
     } else {
       accepted.once('close', () => this.connections.leave());
       transport = new SocketTransport(this.environment, accepted, 'tcp', this.name, false);
@@ -204,6 +207,12 @@ function takeHandle(socket: NetSocket): object | null {
   return handle;
 }
 
+/** The descriptor behind a handle of takeHandle(), for direct writes; -1 where there is none (Windows) or it does not look as expected. */
+function descriptorOf(handle: object): number {
+  const descriptor = (handle as { fd?: unknown }).fd;
+  return process.platform !== 'win32' && typeof descriptor === 'number' ? descriptor : -1;
+}
+
 export function listenOn(server: Server, options: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: Error): void => reject(error);
@@ -215,16 +224,21 @@ export function listenOn(server: Server, options: ListenOptions): Promise<void> 
   });
 }
 
-let knownMode: Promise<ReadMode> | null = null;
+let knownMode: Promise<SocketMode> | null = null;
 
-/** Finds out, once per process, whether a handed-over handle delivers what is sent to it. */
-export function readModeHere(): Promise<ReadMode> {
-  knownMode ??= selfTest().then((works) => (works ? 'shared' : 'events'));
+/** Finds out, once per process, what can be done with a handed-over handle. */
+export function socketModeHere(): Promise<SocketMode> {
+  knownMode ??= bestMode();
   return knownMode;
 }
 
+async function bestMode(): Promise<SocketMode> {
+  if (await selfTest('direct')) return 'direct';
+  return (await selfTest('shared')) ? 'shared' : 'events';
+}
+
 /** Sends a few bytes to itself through the same steps as TcpListener and expects them back, then the end. */
-async function selfTest(): Promise<boolean> {
+async function selfTest(mode: 'direct' | 'shared'): Promise<boolean> {
   const question = Buffer.from('sluice');
   const buffer = Buffer.alloc(64);
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
@@ -235,10 +249,19 @@ async function selfTest(): Promise<boolean> {
       accepted.destroy();
       return;
     }
+    const descriptor = descriptorOf(handle);
     const socket = new Socket({
       handle,
       allowHalfOpen: true,
-      onread: { buffer, callback: (byteCount: number) => socket.write(Buffer.from(buffer.subarray(0, byteCount))) },
+      onread: {
+        buffer,
+        callback: (byteCount: number): boolean => {
+          const answer = Buffer.from(buffer.subarray(0, byteCount));
+          if (mode === 'shared') socket.write(answer);
+          else if (descriptor < 0 || writeDirectly(descriptor, answer, byteCount) !== byteCount) socket.destroy();
+          return true;
+        },
+      },
     } as SocketConstructorOpts);
     sockets.push(socket);
     socket.on('error', () => socket.destroy());

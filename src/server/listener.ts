@@ -1,7 +1,7 @@
 // One configured listener: a TCP port whose connections go through the gate, which finds out what each of them speaks.
 import type { Logger } from '../io/logger.ts';
 import type { TransportEnvironment } from '../io/socket-transport.ts';
-import { type ConnectionCount, type ReadMode, TcpListener } from '../io/tcp.ts';
+import { type ConnectionCount, type SocketMode, TcpListener } from '../io/tcp.ts';
 import type { Gate } from './gate.ts';
 
 export interface ListenerSpec {
@@ -28,7 +28,7 @@ export interface ListenerParts {
   readonly gate: Gate;
   readonly logger: Logger;
   /** See TcpListenerOptions. */
-  readonly readMode?: ReadMode;
+  readonly socketMode?: SocketMode;
 }
 
 export class Listener implements StreamListener {
@@ -36,10 +36,10 @@ export class Listener implements StreamListener {
   private readonly tcp: TcpListener;
 
   constructor(parts: ListenerParts, spec: ListenerSpec) {
-    const { gate, readMode } = parts;
+    const { gate, socketMode } = parts;
     const { name, host, port, accept } = spec;
     this.name = name;
-    const options = readMode === undefined ? { name, host, port } : { name, host, port, readMode };
+    const options = socketMode === undefined ? { name, host, port } : { name, host, port, socketMode };
     this.tcp = new TcpListener(parts.environment, options, parts.connections, parts.logger, (transport) =>
       gate.receive(transport, accept),
     );

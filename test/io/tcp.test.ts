@@ -1,14 +1,24 @@
 import { execFile } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Arena } from '../../src/io/arena.ts';
 import { LimitedLog } from '../../src/io/limited-log.ts';
 import { KeptLogger, type Logger, SILENT } from '../../src/io/logger.ts';
 import type { SocketTransport, TransportEnvironment } from '../../src/io/socket-transport.ts';
 import { isLoopback } from '../../src/io/socket-transport.ts';
-import type { ReadMode } from '../../src/io/tcp.ts';
-import { ConnectionCount, ListenError, listenOn, readModeHere, TcpListener } from '../../src/io/tcp.ts';
+import {
+  ConnectionCount,
+  ListenError,
+  listenOn,
+  SOCKET_MODES,
+  type SocketMode,
+  socketModeHere,
+  TcpListener,
+} from '../../src/io/tcp.ts';
 import { Turn } from '../../src/io/turn.ts';
 import { ManualClock } from './manual-clock.ts';
 import type { CarrierClient, TransportCarrier } from './transport-suite.ts';
@@ -70,15 +80,15 @@ async function connectTo(port: number): Promise<TcpClient> {
   return new TcpClient(socket);
 }
 
-function tcp(readMode: ReadMode): TransportCarrier {
+function tcp(socketMode: SocketMode): TransportCarrier {
   return {
-    name: `TCP, reading by ${readMode === 'shared' ? 'the shared buffer' : 'events'}`,
+    name: `TCP (${socketMode})`,
     kind: 'tcp',
     skipped: '',
     knowsPort: true,
     stopsReading: true,
     async open(environment, accept) {
-      const options = { name: 'test', host: '127.0.0.1', port: 0, readMode };
+      const options = { name: 'test', host: '127.0.0.1', port: 0, socketMode };
       const listener = new TcpListener(environment, options, new ConnectionCount(100), SILENT, accept);
       const { port } = await listener.listen();
       return { connect: () => connectTo(port), close: () => listener.close() };
@@ -86,8 +96,7 @@ function tcp(readMode: ReadMode): TransportCarrier {
   };
 }
 
-describeTransport(tcp('shared'));
-describeTransport(tcp('events'));
+for (const mode of SOCKET_MODES) describeTransport(tcp(mode));
 
 describe('TCP listener', () => {
   const closing: (() => void)[] = [];
@@ -122,8 +131,8 @@ describe('TCP listener', () => {
     return one;
   }
 
-  test('the shared read buffer works on this version of Node', async () => {
-    expect(await readModeHere()).toBe('shared');
+  test('the shared read buffer and direct writes work on this version of Node', async () => {
+    expect(await socketModeHere()).toBe('direct');
   });
 
   test('chunks come out of the arena, right behind the headroom', async () => {
@@ -144,6 +153,33 @@ describe('TCP listener', () => {
     (await client(port)).send(Buffer.from('x'));
     await until('a chunk', () => seen.length === 1);
     expect(seen).toEqual([{ own: true, start: environment.arena.readStart }]);
+  });
+
+  test("nothing is written to a descriptor that is not the socket's any more", async () => {
+    const environment = environmentOf(new ManualClock());
+    let taken: SocketTransport | null = null;
+    const { port } = await listening(
+      new ConnectionCount(10),
+      (transport) => {
+        taken = transport;
+      },
+      SILENT,
+      environment,
+    );
+    await client(port);
+    await until('a transport', () => taken !== null);
+    const transport = taken as unknown as SocketTransport;
+    const inside = transport as unknown as { socket: { destroy(): void }; descriptor: number };
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-descriptor-'));
+    closing.push(() => rmSync(folder, { recursive: true }));
+    transport.output.append(Buffer.from('late'), 0, 4);
+    inside.socket.destroy();
+    // The next descriptor that is opened is the one that was closed last.
+    const file = openSync(join(folder, 'file'), 'w+');
+    closing.push(() => closeSync(file));
+    expect(file).toBe(inside.descriptor);
+    environment.turn.finish();
+    expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('');
   });
 
   test('a port in use is a ListenError that names the listener, the address and the way out', async () => {
@@ -251,7 +287,7 @@ describe('TCP listener', () => {
     expect(largest).toBeLessThanOrEqual(512 * 1024 + 256 * 1024);
   });
 
-  test.each(['shared', 'events'] as const)('a stream is given away with its first bytes (%s)', async (readMode) => {
+  test.each(SOCKET_MODES)('a stream is given away with its first bytes (%s)', async (socketMode) => {
     const environment = environmentOf(new ManualClock());
     const seen: Buffer[] = [];
     let ended = false;
@@ -259,7 +295,7 @@ describe('TCP listener', () => {
     const connections = new ConnectionCount(10);
     const listener = new TcpListener(
       environment,
-      { name: 'auto', host: '127.0.0.1', port: 0, readMode },
+      { name: 'auto', host: '127.0.0.1', port: 0, socketMode },
       connections,
       SILENT,
       (transport) => {

@@ -119,3 +119,79 @@ describe('the end of a turn', () => {
     expect(bench.arena.borrowedCount).toBe(0);
   });
 });
+
+describe('a turn that brings one chunk', () => {
+  /** A chunk that leads to an answer. */
+  function chunk(bench: Bench, output: Output, text: string): void {
+    bench.turn.enter();
+    bench.write(output, text);
+    bench.turn.leave();
+  }
+
+  /** Of so many chunks, each in a turn of the event loop of its own, those answered before the turn of the event loop ended. */
+  function answeredAtOnce(bench: Bench, output: Output, count: number): number {
+    let atOnce = 0;
+    for (let i = 0; i < count; i++) {
+      const before = bench.log.length;
+      chunk(bench, output, 'x');
+      if (bench.log.length > before) atOnce++;
+      bench.clock.settle();
+      expect(bench.log).toHaveLength(before + 1);
+    }
+    return atOnce;
+  }
+
+  test('ends with it once that has been so for a while', () => {
+    const bench = new Bench();
+    const output = bench.output('a');
+    expect(answeredAtOnce(bench, output, 17)).toBe(0);
+    expect(answeredAtOnce(bench, output, 16)).toBe(16);
+  });
+
+  test('is left to the event loop now and then, and for good when more than one chunk came in it', () => {
+    const bench = new Bench();
+    const output = bench.output('a');
+    const other = bench.output('b');
+    const atOnce = answeredAtOnce(bench, output, 17 + 17 * 4);
+    expect(atOnce).toBe(16 * 4);
+    // Two chunks a turn: found out at the next look.
+    for (let i = 0; i < 20; i++) {
+      chunk(bench, output, '1');
+      chunk(bench, other, '2');
+      bench.clock.settle();
+    }
+    const before = bench.log.length;
+    chunk(bench, output, '3');
+    chunk(bench, other, '4');
+    chunk(bench, output, '5');
+    expect(bench.log).toHaveLength(before);
+    bench.clock.settle();
+    expect(bench.log.slice(before)).toEqual(['a 35', 'b 4']);
+  });
+
+  test('waits for the end that somebody else has asked for', () => {
+    const bench = new Bench();
+    const output = bench.output('a');
+    answeredAtOnce(bench, output, 20);
+    const before = bench.log.length;
+    bench.turn.request();
+    chunk(bench, output, 'x');
+    expect(bench.log).toHaveLength(before);
+    bench.clock.settle();
+    expect(bench.log).toHaveLength(before + 1);
+  });
+
+  test('ends also when what is written leads to more, which is left for the next turn', () => {
+    const bench = new Bench();
+    let times = 0;
+    const again = bench.output('again', () => {
+      if (times++ < 40) bench.write(again, 'more');
+    });
+    answeredAtOnce(bench, bench.output('a'), 20);
+    const before = bench.log.length;
+    chunk(bench, again, 'first');
+    expect(bench.log.slice(before)).toEqual(['again first']);
+    bench.clock.settle();
+    expect(bench.log).toHaveLength(before + 41);
+  });
+});

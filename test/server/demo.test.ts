@@ -100,7 +100,7 @@ class TinyBroker {
   }
 }
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 describeWith(['chromium'], 'demo page', () => {
   let browser: Browser;
@@ -214,8 +214,8 @@ describeWith(['chromium'], 'demo page', () => {
   test('keeps up with ten thousand messages and holds a bounded list of them', async () => {
     await opened();
     for (let i = 0; i < 10_000; i++) broker.publish('elsewhere', `plant/many/${i % 90}`, Buffer.from(`${i}`), false);
-    await page.locator('#mqtt-count', { hasText: '10,001' }).waitFor();
-    await page.locator('#stomp-count', { hasText: '10,001' }).waitFor();
+    await page.locator('#mqtt-count', { hasText: '10,001' }).waitFor({ timeout: 80_000 });
+    await page.locator('#stomp-count', { hasText: '10,001' }).waitFor({ timeout: 80_000 });
     expect(await page.locator('#mqtt-feed li').count()).toBeLessThanOrEqual(100);
     expect(await page.locator('.tile').count()).toBeLessThanOrEqual(60);
   });

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { SOCKET_MODES, type SocketMode } from '../../src/io/tcp.ts';
 import type { Transport } from '../../src/io/transport.ts';
 import { Detector, type DetectorOwner } from '../../src/server/detect.ts';
 import { Detection, type ProtocolAdapter } from '../../src/server/protocol.ts';
@@ -39,7 +40,7 @@ describe('gate', () => {
 
   /** Adapters that keep what comes in, and echo it. */
   async function started(
-    options: { accept?: string[]; readMode?: 'shared' | 'events' } = {},
+    options: { accept?: string[]; socketMode?: SocketMode } = {},
   ): Promise<{ server: TestServer; accepted: (Accepted & { text: string })[] }> {
     const accepted: (Accepted & { text: string })[] = [];
     const server = await new TestServer({
@@ -67,8 +68,8 @@ describe('gate', () => {
     return one;
   }
 
-  test.each(['shared', 'events'] as const)('one port serves MQTT, STOMP and HTTP (reading: %s)', async (readMode) => {
-    const { server, accepted } = await started({ readMode });
+  test.each(SOCKET_MODES)('one port serves MQTT, STOMP and HTTP (reading: %s)', async (socketMode) => {
+    const { server, accepted } = await started({ socketMode });
     const mqtt = client(server);
     mqtt.send('\x10\x0c\x00\x04MQTT');
     await until('MQTT is accepted', () => accepted.length === 1);

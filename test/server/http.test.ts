@@ -2,6 +2,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { Script } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SOCKET_MODES } from '../../src/io/tcp.ts';
 import { answerBytes, plainAnswer, servePages } from '../../src/server/pages.ts';
 import { nothing, turns, until } from '../io/until.ts';
 import { TestServer } from '../protocols/websocket/harness.ts';
@@ -12,11 +13,11 @@ interface Answer {
   body: string;
 }
 
-describe.each(['shared', 'events'] as const)('HTTP on a listener of several protocols (reading: %s)', (readMode) => {
+describe.each(SOCKET_MODES)('HTTP on a listener of several protocols (reading: %s)', (socketMode) => {
   let server: TestServer;
 
   beforeEach(async () => {
-    server = await new TestServer({ readMode, onAccept: nothing }).listen();
+    server = await new TestServer({ socketMode, onAccept: nothing }).listen();
   });
 
   afterEach(async () => {

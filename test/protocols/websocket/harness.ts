@@ -6,7 +6,7 @@ import { WsEngine } from '../../../protocols/websocket/ws-engine.ts';
 import { Arena } from '../../../src/io/arena.ts';
 import { KeptLogger } from '../../../src/io/logger.ts';
 import type { TransportEnvironment } from '../../../src/io/socket-transport.ts';
-import { ConnectionCount, type ReadMode } from '../../../src/io/tcp.ts';
+import { ConnectionCount, type SocketMode } from '../../../src/io/tcp.ts';
 import type { Transport } from '../../../src/io/transport.ts';
 import { Turn } from '../../../src/io/turn.ts';
 import { Gate } from '../../../src/server/gate.ts';
@@ -64,7 +64,7 @@ export interface ServerOptions {
   readonly clock?: ManualClock;
   readonly accept?: readonly string[];
   readonly origins?: readonly string[];
-  readonly readMode?: ReadMode;
+  readonly socketMode?: SocketMode;
   readonly messageBytesMax?: number;
   readonly preAuthBytesMax?: number;
   readonly connectionsMax?: number;
@@ -117,7 +117,7 @@ export class TestServer {
     this.engine = new WsEngine(this.parts);
     this.http = new HttpAdapter({ gate, handler: servePages, upgrades: this.engine });
     gate.add(this.http);
-    const { readMode, uws } = options;
+    const { socketMode, uws } = options;
     const spec = {
       name: 'test',
       host: '127.0.0.1',
@@ -127,7 +127,7 @@ export class TestServer {
     this.listener =
       uws === undefined
         ? new Listener(
-            { environment, connections, gate, logger, ...(readMode === undefined ? {} : { readMode }) },
+            { environment, connections, gate, logger, ...(socketMode === undefined ? {} : { socketMode }) },
             spec,
           )
         : new UwsListener(uws, this.parts, spec);

@@ -1,11 +1,11 @@
-import type { ReadMode } from '../../../src/io/tcp.ts';
+import type { SocketMode } from '../../../src/io/tcp.ts';
 import { describeTransport, type TransportCarrier } from '../../io/transport-suite.ts';
 import { TestServer, WsClient } from './harness.ts';
 
 /** Over a listener that tells protocols apart: the stream is taken out of the shared buffer again ('shared'), or was never in it. */
-function ws(readMode: ReadMode): TransportCarrier {
+function ws(socketMode: SocketMode): TransportCarrier {
   return {
-    name: `WebSocket by ws (listener reading by ${readMode === 'shared' ? 'the shared buffer' : 'events'})`,
+    name: `WebSocket by ws (listener reading by ${socketMode === 'shared' ? 'the shared buffer' : 'events'})`,
     kind: 'ws',
     skipped: '',
     knowsPort: true,
@@ -13,7 +13,7 @@ function ws(readMode: ReadMode): TransportCarrier {
     async open(environment, accept) {
       const server = await new TestServer({
         environment,
-        readMode,
+        socketMode,
         onAccept: ({ transport }) => {
           accept(transport);
           transport.established();
