@@ -140,9 +140,14 @@ export function onPuback(
   const queue = window.queueOf(id)!;
   const tag = window.tagOf(id);
   window.remove(id);
-  connection.giveCredit();
+  if (!answeredEarly(connection, id)) connection.giveCredit();
   if (reason < FAILURE_MIN) queue.settle(tag, Outcome.Accepted);
   else refuse(connection, queue, tag, userProperties);
+}
+
+/** The answer is to a PUBLISH of an earlier connection, which has not been sent again on this one. */
+function answeredEarly({ client }: Connection, id: number): boolean {
+  return client!.waiting.length > 0 && client!.stopWaiting(id);
 }
 
 /**
@@ -192,10 +197,12 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
   stored.removeSent(session, id);
   if (packet.reasonCode >= FAILURE_MIN) {
     window.remove(id);
-    connection.giveCredit();
+    if (!answeredEarly(connection, id)) connection.giveCredit();
     refuse(connection, queue, tag, packet.properties.userProperties);
     return;
   }
+  // It counts from here on.
+  if (answeredEarly(connection, id)) connection.client!.credit.available--;
   // The client owns the message now; the identifier stays taken until PUBCOMP [MQTT-4.3.3-4] [MQTT-4.3.3-6].
   window.setState(id, InflightState.AwaitPubcomp);
   queue.settle(tag, Outcome.Accepted);

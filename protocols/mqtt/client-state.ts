@@ -40,6 +40,8 @@ export class ClientState {
   readonly own: OwnConsumer;
   received: ReceivedIds | null = null;
   connection: Connection | null = null;
+  /** Identifiers whose PUBLISH is to be sent again and waits for credit: the client has come back with a smaller Receive Maximum. They take no credit meanwhile. */
+  readonly waiting: number[] = [];
   /** QoS 2 identifiers of this session are kept in the state store. */
   logged = false;
   /** The consumers of subscriptions that read a queue other than the session's own, by filter. Only while connected. */
@@ -48,6 +50,14 @@ export class ClientState {
   constructor(session: Session) {
     this.session = session;
     this.own = new OwnConsumer(this);
+  }
+
+  /** The client has answered an identifier before its PUBLISH was sent again. Returns whether that was waiting. */
+  stopWaiting(id: number): boolean {
+    const at = this.waiting.indexOf(id);
+    if (at < 0) return false;
+    this.waiting.splice(at, 1);
+    return true;
   }
 
   /** That of the session, made when it has none. */

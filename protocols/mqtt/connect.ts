@@ -18,7 +18,7 @@ import { Properties } from './properties.ts';
 import { wireVersion } from './publish-form.ts';
 import { validPayload } from './publish-path.ts';
 import { ReasonCode } from './reason-codes.ts';
-import { resend } from './resend.ts';
+import { resendNext } from './resend.ts';
 import { consumeQueue, leaveQueues } from './subscriptions.ts';
 import { TopicAliases } from './topic-aliases.ts';
 import { validTopicName } from './topics.ts';
@@ -324,22 +324,26 @@ function agreed(
   return properties;
 }
 
-/** Sends again what was in flight, in its order, with its identifiers [MQTT-4.4.0-1] [MQTT-4.4.0-2] [3.1.1 MQTT-4.6.0-1]; then takes part in the queues. */
+/**
+ * Sends again what was in flight, in its order, with its identifiers [MQTT-4.4.0-1] [MQTT-4.4.0-2] [3.1.1 MQTT-4.6.0-1], as far as the client's Receive Maximum goes; the rest follows its
+ * acknowledgements [MQTT-3.3.4-9]. Then takes part in the queues.
+ */
 function resume(connection: Connection, client: ClientState, session: Session): void {
-  const { window } = client;
-  for (const id of window.inOrder()) {
-    if (window.stateOf(id) === InflightState.AwaitPubcomp) {
-      acknowledgements.answerAgain(connection, PacketType.PUBREL, id);
-      continue;
-    }
-    // Its message comes from the log, and takes the identifier up again.
-    if (window.stateOf(id) === InflightState.Recovered) continue;
-    if (resend(connection, client, id)) continue;
-    if (window.stateOf(id) === InflightState.AwaitPubrec) connection.adapter.stored.removeSent(session, id);
-    window.remove(id);
+  const { window, credit, waiting } = client;
+  const ids = window.inOrder();
+  waiting.length = 0;
+  for (const id of ids) {
+    // The message of a recovered identifier comes from the log, and takes the identifier up again.
+    const state = window.stateOf(id);
+    if (state === InflightState.AwaitPuback || state === InflightState.AwaitPubrec) waiting.push(id);
   }
-  // [MQTT-4.9.0-1]
-  client.credit.available = Math.max(0, connection.receiveMaximum - window.count);
+  // [MQTT-4.9.0-1]; below 0 where the client allows fewer than it has not completed.
+  credit.available = connection.receiveMaximum - (ids.length - waiting.length);
+  for (const id of ids) {
+    if (window.stateOf(id) === InflightState.AwaitPubcomp)
+      acknowledgements.answerAgain(connection, PacketType.PUBREL, id);
+    else if (waiting[0] === id) resendNext(connection, client);
+  }
   attachOwnQueue(connection);
   for (const subscription of session.subscriptions.values()) consumeQueue(connection, subscription);
   connection.pumpQueues();

@@ -38,6 +38,7 @@ import { PACKET_NAMES, PacketType, ProtocolVersion, Sender } from './packet-type
 import { PUBLISH_BYTE, type WireVersion } from './publish-form.ts';
 import { PublishPath } from './publish-path.ts';
 import { ReasonCode, shortReason } from './reason-codes.ts';
+import { resendNext } from './resend.ts';
 import type { RetainedReplay } from './retained-replay.ts';
 import { leaveQueues, onSubscribe, onUnsubscribe } from './subscriptions.ts';
 import type { TopicAliases } from './topic-aliases.ts';
@@ -481,7 +482,9 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   /** One delivery came back: room for another. */
   // [MQTT-4.9.0-2] [MQTT-3.3.4-9]
   giveCredit(): void {
-    this.client!.credit.available++;
+    const client = this.client!;
+    client.credit.available++;
+    if (client.waiting.length > 0) resendNext(this, client);
     this.pumpWanted = true;
   }
 
@@ -502,7 +505,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
       const tag = client.window.tagOf(id);
       if (state === InflightState.AwaitPubrec) this.adapter.stored.removeSent(client.session, id);
       client.window.remove(id);
-      client.credit.available++;
+      this.giveCredit();
       queue.settle(tag, Outcome.Accepted);
     }
     this.pumpQueues();

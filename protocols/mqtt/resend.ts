@@ -37,6 +37,21 @@ export function resend(connection: Connection, client: ClientState, id: number):
   return true;
 }
 
+/** Sends the next PUBLISH that waits to be sent again, where the client has room for it. */
+// [MQTT-3.3.4-9] [MQTT-4.9.0-2]
+export function resendNext(connection: Connection, client: ClientState): void {
+  const { window, credit, waiting } = client;
+  while (waiting.length > 0 && credit.available > 0) {
+    const id = waiting.shift()!;
+    if (resend(connection, client, id)) {
+      credit.available--;
+      return;
+    }
+    if (window.stateOf(id) === InflightState.AwaitPubrec) connection.adapter.stored.removeSent(client.session, id);
+    window.remove(id);
+  }
+}
+
 /** A QoS 2 message that was sent to this client before the broker was restarted: it keeps its identifier [MQTT-4.4.0-1], and nobody else may get it [MQTT-4.8.2-4]. */
 export class SentBefore implements Heir {
   private readonly stored: StoredSessions;

@@ -855,6 +855,43 @@ describe('flow control', () => {
     expect(client.messages()).toHaveLength(1);
   });
 
+  test('of a client that comes back with a smaller Receive Maximum: what it is sent again is within it, and nothing new comes before the rest [MQTT-3.3.4-9] [MQTT-4.9.0-1]', () => {
+    const world = new World();
+    const kept = (receiveMaximum: number) => ({
+      clean: false,
+      properties: properties({ sessionExpiryIntervalS: 1000, receiveMaximum }),
+    });
+    const before = MqttClient.connected(world, 'c', kept(10));
+    before.subscribe('a', 2);
+    const publisher = MqttClient.connected(world, 'p');
+    for (const [i, qos] of ([2, 1, 1, 2, 1, 1] as const).entries()) publisher.publish('a', String(i), { qos });
+    expect(before.texts()).toHaveLength(6);
+    before.send(pubrec(1));
+    before.hangUp();
+    publisher.publish('a', 'new', { qos: 1 });
+
+    const client = new MqttClient(world);
+    client.send(connect({ clientId: 'c', ...kept(2) }));
+    const sent = (): string[] =>
+      client.receive().flatMap((packet) => {
+        if (packet.type === PacketType.PUBREL) return [`PUBREL ${packet.packetId}`];
+        if (packet.type !== PacketType.PUBLISH) return [];
+        return [`${packet.dup ? 'again ' : ''}${packet.packetId} ${Buffer.from(packet.payload).toString()}`];
+      });
+    expect(sent()).toEqual(['PUBREL 1', 'again 2 1']);
+    client.send(puback(2));
+    expect(sent()).toEqual(['again 3 2']);
+    // Answered before they have come again: an answer to the connection before.
+    client.send(pubrec(4), puback(5));
+    expect(sent()).toEqual(['PUBREL 4']);
+    client.send(puback(3));
+    expect(sent()).toEqual([]);
+    client.send(pubcomp(1), pubcomp(4));
+    expect(sent()).toEqual(['again 6 5', '7 new']);
+    client.send(puback(6), puback(7));
+    expect(sent()).toEqual([]);
+  });
+
   test('of the server: QoS 2 beyond its Receive Maximum ends the connection, up to it does not [MQTT-3.3.4-7]', () => {
     const world = new World({ mqtt: { receiveMaximum: 3 } });
     const client = MqttClient.connected(world, 'c');
