@@ -1,6 +1,8 @@
 // What a client has been sent and not answered, sent once more: when it comes back, or when the message comes back from the log after a restart.
+import type { DeliveryOptions } from '../../src/core/delivery.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { Heir } from '../../src/core/reservations.ts';
+import type { Session } from '../../src/core/session.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import type { ClientState } from './client-state.ts';
 import type { Connection } from './connection.ts';
@@ -27,7 +29,7 @@ export function resend(connection: Connection, client: ClientState, id: number):
     // [MQTT-3.3.1-1]
     dup: true,
     packetId: id,
-    subscriptionIdentifiers: connection.wire === 5 ? options.subscriptionIdentifiers : null,
+    subscriptionIdentifiers: connection.wire === 5 ? identifiersFor(client.session, queue, options) : null,
     deliveryCount: 0,
     nowMs: connection.nowMs,
   });
@@ -35,6 +37,17 @@ export function resend(connection: Connection, client: ClientState, id: number):
     acknowledgements.sendWhenDurable(connection, new PendingPublish(id, frame), connection.adapter.broker.log.position);
   } else sendFitting(connection, frame, id);
   return true;
+}
+
+/** Of the session's own queue each message has them with it; of another one they are those of the subscription that reads it. */
+// [MQTT-3.3.4-3]
+function identifiersFor(session: Session, queue: Queue, options: DeliveryOptions): readonly number[] | null {
+  if (queue === session.queue) return options.subscriptionIdentifiers;
+  for (const subscription of session.subscriptions.values()) {
+    const { subscriptionIdentifier } = subscription.options;
+    if (subscription.queue === queue && subscriptionIdentifier !== 0) return [subscriptionIdentifier];
+  }
+  return null;
 }
 
 /** Sends the next PUBLISH that waits to be sent again, where the client has room for it. */

@@ -892,6 +892,25 @@ describe('flow control', () => {
     expect(sent()).toEqual([]);
   });
 
+  test('what comes again from a shared or named queue has the Subscription Identifier it had [MQTT-3.3.4-3] [MQTT-4.4.0-1]', () => {
+    for (const [filter, topic] of [
+      ['$share/g/a', 'a'],
+      ['$queue/q', '$queue/q'],
+    ] as const) {
+      const world = new World();
+      const kept = { clean: false, properties: properties({ sessionExpiryIntervalS: 1000 }) };
+      const before = MqttClient.connected(world, 'c', kept);
+      before.subscribe(filter, 2, {}, 42);
+      MqttClient.connected(world, 'p').publish(topic, 'x', { qos: 2 });
+      const [first] = before.messages();
+      before.hangUp();
+      const client = new MqttClient(world);
+      client.send(connect({ clientId: 'c', ...kept }));
+      expect(client.messages()).toEqual([{ ...first, dup: true }]);
+      expect(first!.properties.subscriptionIdentifiers).toEqual([42]);
+    }
+  });
+
   test('of the server: QoS 2 beyond its Receive Maximum ends the connection, up to it does not [MQTT-3.3.4-7]', () => {
     const world = new World({ mqtt: { receiveMaximum: 3 } });
     const client = MqttClient.connected(world, 'c');
