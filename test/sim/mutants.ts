@@ -38,7 +38,7 @@ function patch<T extends object>(
   return () => Reflect.defineProperty(prototype, method, { value: original, configurable: true, writable: true });
 }
 
-function mutant<T extends object>(
+export function mutant<T extends object>(
   name: string,
   prototype: T,
   method: string,

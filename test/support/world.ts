@@ -134,6 +134,8 @@ export class Pipe implements Transport, OutputSink {
   stalled = false;
   private readonly received: Uint8Array[] = [];
   private readonly stuck: Piece[] = [];
+  /** Bytes of the first of them that have been taken. */
+  private stuckAt = 0;
   private closed = false;
 
   constructor(arena: Arena, turn: Turn, peer: Peer, congestedBytes: number) {
@@ -194,8 +196,24 @@ export class Pipe implements Transport, OutputSink {
 
   /** Client: reads on after it had stalled. */
   readOn(): void {
+    this.readSome(Number.POSITIVE_INFINITY);
     this.stalled = false;
-    for (const piece of this.stuck.splice(0)) this.take1(piece);
+  }
+
+  /** Client: takes so many bytes of what waits, while it is stalled. */
+  readSome(byteCount: number): void {
+    let left = byteCount;
+    while (left > 0 && this.stuck.length > 0) {
+      const piece = this.stuck[0]!;
+      const end = Math.min(piece.bytes.length, this.stuckAt + left);
+      this.received.push(new Uint8Array(piece.bytes.subarray(this.stuckAt, end)));
+      left -= end - this.stuckAt;
+      this.stuckAt = end;
+      if (end < piece.bytes.length) return;
+      this.stuckAt = 0;
+      this.stuck.shift();
+      this.output.sent(piece);
+    }
   }
 
   /** Client: everything received since the last call. */
@@ -246,6 +264,8 @@ export interface WorldOptions {
   readonly durability?: Durability;
   readonly seed?: number;
   readonly congestedBytes?: number;
+  /** Slots of its arena. */
+  readonly slotCount?: number;
   /** More adapters, made with the world's parts. */
   readonly adapters?: readonly ((world: World) => RunningAdapter)[];
   readonly codecs?: readonly Codec[];
@@ -256,7 +276,7 @@ const LOOPBACK: Peer = { address: '127.0.0.1', port: 40_000, loopback: true };
 export class World {
   readonly clock = new WorldClock();
   readonly random: SeededRandom;
-  readonly arena = new Arena(64);
+  readonly arena: Arena;
   readonly turn: Turn;
   readonly logger = new KeptLogger();
   readonly broker: Broker;
@@ -268,6 +288,7 @@ export class World {
 
   constructor(options: WorldOptions = {}) {
     this.random = new SeededRandom(options.seed ?? 1);
+    this.arena = new Arena(options.slotCount ?? 64);
     this.turn = new Turn(this.clock);
     this.congestedBytes = options.congestedBytes ?? 256 * 1024;
     const storage = options.storage ?? new MemoryStorage();
