@@ -16,7 +16,7 @@ export interface QueueWindow {
 export const QUEUE_WINDOW: QueueWindow = {
   countMax: 16_384,
   bytesMax: 4 * 1024 * 1024,
-  batchCount: 4096,
+  batchCount: 1024,
   batchBytes: 1024 * 1024,
 };
 /** What a queue asks of whoever keeps it. */

@@ -56,7 +56,7 @@ export interface QueueLog {
   settle(sequence: number, count: number): void;
   /**
    * Gives up to countMax (and about bytesMax, but at least one) stored messages from sequence `from` on to the sink, within the call when they are in memory,
-   * otherwise in a later turn. One fetch per queue at a time.
+   * otherwise in a later turn. It may end with fewer, where the rest has to be read first. One fetch per queue at a time.
    */
   fetch(from: number, countMax: number, bytesMax: number, sink: FetchSink): void;
   /** Settles everything stored. */

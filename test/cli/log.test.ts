@@ -10,7 +10,7 @@ import { SystemRandom } from '../../src/io/random.ts';
 import { Durability } from '../../src/storage/commit-log.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { threadCrew } from '../../src/storage/embedded/thread-crew.ts';
-import { CODECS, CollectingSink, RecordingListener, targets, textRun } from '../storage/harness.ts';
+import { CODECS, collect, RecordingListener, targets, textRun } from '../storage/harness.ts';
 import { compiled } from '../support/built.ts';
 
 const MAIN = compiled('src/main.ts');
@@ -81,8 +81,7 @@ async function filled(name: string, count: number): Promise<{ directory: string;
 }
 
 async function texts(storage: EmbeddedStorage): Promise<Map<number, string>> {
-  const sink = new CollectingSink();
-  storage.openQueue('/ orders', Durability.Fsync).fetch(0, 1e9, 1e12, sink);
+  const sink = collect(storage.openQueue('/ orders', Durability.Fsync));
   while (!sink.ended) await turn();
   return new Map(sink.messages.map(({ sequence, text }) => [sequence, text]));
 }

@@ -9,7 +9,7 @@ import { Durability, LogTargets, type QueueLog } from '../../src/storage/commit-
 import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { type Faults, NO_FAULTS } from '../../src/storage/embedded/faults.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
-import { CODECS, CollectingSink, makeRun, RecordingListener } from '../storage/harness.ts';
+import { CODECS, collect, makeRun, RecordingListener } from '../storage/harness.ts';
 import { Dice } from './dice.ts';
 import { type Crash, SimDisk } from './sim-disk.ts';
 
@@ -334,8 +334,7 @@ class Campaign {
     const queues = new Map<string, QueueModel>();
     for (const name of storage.log.queueNames()) {
       const queue = storage.log.openQueue(name, durabilityOf(name));
-      const sink = new CollectingSink();
-      queue.fetch(0, 1e9, 1e12, sink);
+      const sink = collect(queue);
       for (let i = 0; !sink.ended && i < 10_000; i++) crew.stepKeeper();
       const model = new QueueModel();
       model.next = queue.nextSequence;

@@ -7,7 +7,7 @@ import type { Damage } from '../../src/storage/embedded/recovery.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { Dice } from '../sim/dice.ts';
 import { SimDisk } from '../sim/sim-disk.ts';
-import { CODECS, CollectingSink, RecordingListener, targets, textRun } from './harness.ts';
+import { CODECS, collect, RecordingListener, targets, textRun } from './harness.ts';
 
 interface Opened {
   readonly storage: EmbeddedStorage;
@@ -78,8 +78,7 @@ it('reads a backlog while the frame behind it is on its way to the disk', async 
   storage.append(textRun('new'), targets([queue]));
   storage.endUnit();
   expect(crew.frameCount).toBe(1);
-  const sink = new CollectingSink();
-  queue.fetch(1, 100, 1e9, sink);
+  const sink = collect(queue);
   work();
   expect(sink.ended).toBe(true);
   expect(sink.texts).toEqual([text, text, text, 'new']);
@@ -100,8 +99,7 @@ for (const call of ['read', 'any'] as const) {
     work();
     const queue = storage.openQueue('q', Durability.Fsync);
     after.fault = { call, nth: 1, code: 'EIO', sticky: call === 'any' };
-    const sink = new CollectingSink();
-    queue.fetch(1, 100, 1e9, sink);
+    const sink = collect(queue);
     work();
     if (call === 'any') {
       expect([sink.messages, damages, listener.failures.length]).toEqual([[], [], 1]);

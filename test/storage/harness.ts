@@ -111,6 +111,28 @@ export class CollectingSink implements FetchSink {
   }
 }
 
+/** Starts a fetch, and the next one where one ends early, until there is nothing left or enough was given. */
+export function collect(queue: QueueLog, from = 0, countMax = 1e9, bytesMax = 1e12): CollectingSink {
+  const all = new CollectingSink();
+  let countLeft = countMax;
+  let bytesLeft = bytesMax;
+  const more = (next: number): void => {
+    queue.fetch(next, countLeft, bytesLeft, {
+      onFetched(sequence, run, index, options): void {
+        countLeft--;
+        bytesLeft -= run.frameEnd(index) - run.frameStart(index);
+        all.onFetched(sequence, run, index, options);
+      },
+      onFetchEnd(end): void {
+        if (end >= queue.nextSequence || countLeft <= 0 || bytesLeft <= 0) all.onFetchEnd(end);
+        else more(end);
+      },
+    });
+  };
+  more(from);
+  return all;
+}
+
 export class RecordingListener implements StorageListener {
   durable = 0;
   durableCalls = 0;
@@ -159,8 +181,7 @@ export async function fetchAll(
   countMax = 1_000_000,
   bytesMax = 1e12,
 ): Promise<CollectingSink> {
-  const sink = new CollectingSink();
-  queue.fetch(from, countMax, bytesMax, sink);
+  const sink = collect(queue, from, countMax, bytesMax);
   await engine.until(() => sink.ended);
   return sink;
 }

@@ -12,7 +12,7 @@ import { type Survey, survey } from '../../src/storage/embedded/survey.ts';
 import { ViewDisk } from '../../src/storage/embedded/view-disk.ts';
 import { Dice } from '../sim/dice.ts';
 import { SimDisk } from '../sim/sim-disk.ts';
-import { CODECS, CollectingSink, RecordingListener, targets, textRun } from './harness.ts';
+import { CODECS, collect, RecordingListener, targets, textRun } from './harness.ts';
 
 const DIRECTORY = '/data';
 const SEGMENT_BYTES = 64 * 1024;
@@ -60,8 +60,7 @@ async function open(disk: SimDisk, checkpointBytes = 1e9, directory = DIRECTORY)
       await closed;
     },
     texts: (name) => {
-      const sink = new CollectingSink();
-      storage.log.openQueue(name, Durability.Fsync).fetch(0, 1e9, 1e12, sink);
+      const sink = collect(storage.log.openQueue(name, Durability.Fsync));
       for (let i = 0; !sink.ended && i < 10_000; i++) crew.stepKeeper();
       return new Map(sink.messages.map(({ sequence, text }) => [sequence, text]));
     },

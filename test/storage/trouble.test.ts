@@ -7,7 +7,7 @@ import type { Damage } from '../../src/storage/embedded/recovery.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { Dice } from '../sim/dice.ts';
 import { SimDisk } from '../sim/sim-disk.ts';
-import { CODECS, CollectingSink, RecordingListener, targets, textRun } from './harness.ts';
+import { CODECS, collect, RecordingListener, targets, textRun } from './harness.ts';
 
 interface Opened {
   readonly storage: EmbeddedStorage;
@@ -43,8 +43,7 @@ async function open(disk: SimDisk, extra: { checkpointBytes?: number; ballastByt
     for (let i = 0; i < 100_000 && (crew.stepWriter() || crew.stepKeeper()); i++);
   };
   const texts = (name: string): string[] => {
-    const sink = new CollectingSink();
-    storage.log.openQueue(name, Durability.Fsync).fetch(0, 1e9, 1e12, sink);
+    const sink = collect(storage.log.openQueue(name, Durability.Fsync));
     for (let i = 0; !sink.ended && i < 10_000; i++) crew.stepKeeper();
     expect(sink.ended).toBe(true);
     return sink.texts;

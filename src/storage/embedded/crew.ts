@@ -68,19 +68,19 @@ export class InlineCrew implements Crew {
     this.jobs.push({ job, done });
   }
 
-  /** Writes the oldest frame. Returns whether there was one. */
+  /** Writes the oldest frame, and those that go with it. Returns whether there was one. */
   stepWriter(): boolean {
-    const frame = this.frames[0];
-    if (frame === undefined || this.failed) return false;
+    if (this.frames.length === 0 || this.failed) return false;
+    let count = 0;
     try {
-      this.writer.write(frame);
+      count = this.writer.write(this.frames);
     } catch (error) {
       this.failed = true;
       this.listener?.onWriterFailed(error instanceof Error ? error : new Error(String(error)));
       return true;
     }
-    this.frames.shift();
-    this.listener?.onFrameWritten();
+    this.frames.splice(0, count);
+    for (let i = 0; i < count; i++) this.listener?.onFrameWritten();
     return true;
   }
 

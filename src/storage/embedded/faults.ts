@@ -26,6 +26,8 @@ export interface Faults {
   readonly forgetUnsynced: boolean;
   /** Settlements are written outside the unit they belong to, ahead of it. */
   readonly settleAhead: boolean;
+  /** A frame says that the one before it was synced although both are in one write. */
+  readonly claimSynced: boolean;
 }
 
 export const NO_FAULTS: Faults = Object.freeze({
@@ -41,6 +43,7 @@ export const NO_FAULTS: Faults = Object.freeze({
   skipTailCopy: false,
   forgetUnsynced: false,
   settleAhead: false,
+  claimSynced: false,
 });
 
 export function withFault(name: keyof Faults): Faults {

@@ -1,5 +1,5 @@
 // Reads stored messages back for the queues: walks the index, finds the records, makes runs of their own bytes out of them, and hands them to the sink. What has to be
-// read from the disk interrupts the walk, which goes on when the bytes are there. Relies on Reader for bytes and on QueueSets for delivery options.
+// read from the disk interrupts the walk: it ends there when it has given something, and otherwise goes on when the bytes are there. Relies on Reader for bytes and on QueueSets for delivery options.
 import { type Codec, Run } from '../../core/run.ts';
 import { assert } from '../../lib/assert.ts';
 import type { FetchSink } from '../commit-log.ts';
@@ -11,6 +11,8 @@ import { PUBLISH_HEADER_BYTES, RecordKind, SLOT_BODY_BITS } from './record.ts';
 /** Recently made runs, so that a thousand queues that hold the same message share one copy of it. */
 const RUNS_KEPT = 256;
 const RUN_KEPT_BYTES_MAX = 64 * 1024;
+const SLAB_BYTES = 16 * 1024;
+const NO_SLAB = new Uint8Array(0);
 
 export class Fetches {
   readonly reader: Reader;
@@ -18,6 +20,9 @@ export class Fetches {
   private readonly codecs: ReadonlyMap<number, Codec>;
   private readonly kept: (StoredRun | null)[] = new Array<StoredRun | null>(RUNS_KEPT).fill(null);
   private last: StoredRun | null = null;
+  /** Small runs made one after the other share their memory, down to the view of it: with a million messages on their way these views would be half of it all. */
+  private slab: Uint8Array = NO_SLAB;
+  private slabAt = 0;
   private readonly lost: (queue: EmbeddedQueue, sequence: number) => void;
   /** Index of the message in the run that stored() gave last. */
   index = 0;
@@ -97,6 +102,19 @@ export class Fetches {
     this.last = null;
   }
 
+  /** Memory in which the `size` bytes before slabAt are free. */
+  private room(size: number): Uint8Array {
+    if (size > SLAB_BYTES / 4) {
+      this.slab = Buffer.allocUnsafeSlow(size);
+      this.slabAt = 0;
+    } else if (this.slabAt + size > this.slab.length) {
+      this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.slabAt = 0;
+    }
+    this.slabAt += size;
+    return this.slab;
+  }
+
   private decode(record: number, bytes: Uint8Array, at: number): StoredRun {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at);
     const codecId = view.getUint16(16, true);
@@ -109,9 +127,10 @@ export class Fetches {
     const size = view.getUint32(12, true);
     const body = PUBLISH_HEADER_BYTES + 4 * count;
     const run = new Run(codec);
-    run.bytes = Buffer.allocUnsafe(size);
-    run.bytes.set(bytes.subarray(at + body, at + body + size));
-    run.end = size;
+    run.bytes = this.room(size);
+    run.start = this.slabAt - size;
+    run.end = this.slabAt;
+    run.bytes.set(bytes.subarray(at + body, at + body + size), run.start);
     run.count = count;
     run.frameBytesMax = size;
     if (count > 1) {
@@ -150,6 +169,8 @@ class Fetch implements Waiter {
   private readonly fetches: Fetches;
   private readonly queue: EmbeddedQueue;
   private readonly sink: FetchSink;
+  private given = 0;
+  private ended = false;
   private next: number;
   private countLeft: number;
   private bytesLeft: number;
@@ -172,6 +193,7 @@ class Fetch implements Waiter {
   }
 
   onRead(): void {
+    if (this.ended) return;
     const { fetches, queue, sink } = this;
     while (this.countLeft > 0 && this.bytesLeft > 0) {
       const sequence = queue.nextLive(this.next);
@@ -181,7 +203,11 @@ class Fetch implements Waiter {
       }
       this.next = sequence;
       const stored = fetches.stored(queue.position(sequence), this);
-      if (stored === Lookup.Waiting) return;
+      if (stored === Lookup.Waiting) {
+        // A thousand queues that each hold what they have until the disk has given them the rest would hold half the log.
+        if (this.given > 0) break;
+        return;
+      }
       this.next = sequence + 1;
       if (typeof stored === 'number') {
         fetches.giveUp(queue, sequence);
@@ -189,10 +215,12 @@ class Fetch implements Waiter {
       }
       const { run } = stored;
       const { index } = fetches;
+      this.given++;
       this.countLeft--;
       this.bytesLeft -= run.frameEnd(index) - run.frameStart(index);
       sink.onFetched(sequence, run, index, fetches.options(stored, queue));
     }
+    this.ended = true;
     sink.onFetchEnd(this.next);
   }
 }

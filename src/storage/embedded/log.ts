@@ -83,8 +83,10 @@ export class Log {
   private readonly pending: PendingFrame[] = [];
   private submitted = 0;
 
+  /** ring: memory of the crew's, as long as a segment; what it holds does not matter. */
   constructor(
     crew: Crew,
+    ring: Uint8Array,
     segments: Segments,
     supply: SegmentSupply,
     listener: LogListener,
@@ -104,7 +106,8 @@ export class Log {
     this.frameBytesMax = frameBytesMax;
     this.confirmBeforeSync = confirmBeforeSync;
     segments.unit = 1;
-    this.ring = memoryOf(crew.makeMemory(segments.stride));
+    assert(ring.length === segments.stride, 'the ring is as long as a segment');
+    this.ring = memoryOf(ring);
   }
 
   /** Position behind everything appended so far. */

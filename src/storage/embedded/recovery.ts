@@ -97,7 +97,7 @@ class Recovery {
   /** Definitions are looked for in the whole log before anything is replayed: where one is damaged, its repetition has to do. */
   private readonly definitionsFirst: boolean;
   private readonly damages: Damage[] = [];
-  /** What scan() reads a segment into, one after the other. */
+  /** What a segment is read into, one after the other; as long as the stride. */
   private readonly scratch: Uint8Array;
   private quarantinedBytes = 0;
   private tornTailBytes = 0;
@@ -110,6 +110,7 @@ class Recovery {
     contents: Contents,
     random: Random,
     faults: Faults,
+    scratch: Uint8Array,
     definitionsFirst: boolean,
   ) {
     this.disk = disk;
@@ -119,7 +120,7 @@ class Recovery {
     this.faults = faults;
     this.definitionsFirst = definitionsFirst;
     this.replay = new Replay(contents, faults);
-    this.scratch = new Uint8Array(contents.segments.stride);
+    this.scratch = scratch;
   }
 
   run(): Recovered {
@@ -378,10 +379,11 @@ class Recovery {
   /** Writes the tail's valid frames into a fresh file with a salt of its own and puts it in place of the old one. */
   private copyTail({ segment, path }: SegmentFile, end: number): void {
     const size = segment.end - segment.base;
-    const bytes = new Uint8Array(size);
+    const bytes = size <= this.scratch.length ? this.scratch.subarray(0, size) : new Uint8Array(size);
     const old = this.disk.open(path, 'read');
     try {
-      readFully(old, bytes, 0, size, 0);
+      // It has its full size; what would be missing is zeros.
+      bytes.fill(0, readFully(old, bytes, 0, size, 0));
     } finally {
       old.close();
     }
@@ -458,21 +460,22 @@ class Recovery {
   }
 }
 
-/** What the files of a directory hold, and where its log goes on. */
+/** What the files of a directory hold, and where its log goes on. scratch: memory for it, of stride bytes. */
 export function recover(
   disk: Disk,
   directory: string,
   stride: number,
   random: Random,
   faults: Faults,
+  scratch: Uint8Array = new Uint8Array(stride),
 ): { readonly contents: Contents; readonly recovered: Recovered } {
   let contents = new Contents(stride, faults);
-  let recovered = new Recovery(disk, directory, contents, random, faults, false).run();
+  let recovered = new Recovery(disk, directory, contents, random, faults, scratch, false).run();
   if (recovered.unreadableRecords > 0) {
     // Definitions were damaged. They are repeated further on, so once more, with all definitions first.
     const { damages } = recovered;
     contents = new Contents(stride, faults);
-    recovered = new Recovery(disk, directory, contents, random, faults, true).run();
+    recovered = new Recovery(disk, directory, contents, random, faults, scratch, true).run();
     recovered = { ...recovered, damages: recovered.damages.length >= damages.length ? recovered.damages : damages };
   }
   return { contents, recovered };

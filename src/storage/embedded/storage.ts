@@ -59,7 +59,7 @@ export interface EmbeddedOptions {
 export const SEGMENT_BYTES = 32 * 1024 * 1024;
 /** Bandwidth hardly grows beyond, latency does. */
 export const FRAME_BYTES_MAX = 256 * 1024;
-export const READ_CACHE_BYTES = 32 * 1024 * 1024;
+export const READ_CACHE_BYTES = 12 * 1024 * 1024;
 export const CHECKPOINT_BYTES = 256 * 1024 * 1024;
 export const FREE_BYTES_MIN = 50 * 1024 * 1024;
 export const FREE_SHARE_MIN = 0.05;
@@ -157,9 +157,11 @@ export class EmbeddedStorage implements Storage, CommitLog {
     try {
       const stride = storedStride(disk, directory) || (options.segmentBytes ?? SEGMENT_BYTES);
       this.contents = new Contents(stride, faults);
-      const { contents, recovered } = recover(disk, directory, stride, options.random, faults);
-      this.contents = contents;
       const crew = options.crew(directory);
+      // What the log builds its frames in is what recovery reads segments into: so much less memory to start with.
+      const ring = crew.makeMemory(stride).subarray(0, stride);
+      const { contents, recovered } = recover(disk, directory, stride, options.random, faults, ring);
+      this.contents = contents;
       this.crew = crew;
       this.listener = listener;
       await crew.start({
@@ -187,6 +189,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
       const end = recovered.tail === null ? tail.base + SEGMENT_DATA_START : recovered.end;
       const frames = new Log(
         crew,
+        ring,
         contents.segments,
         stock,
         { onWritten: () => this.onWritten() },

@@ -1,4 +1,4 @@
-// What runs in the threads of thread-crew.ts. The writer sleeps in Atomics.wait until there is an order, writes it, counts it as done, and wakes the event loop. The keeper
+// What runs in the threads of thread-crew.ts. The writer sleeps in Atomics.wait until there are orders, writes as many at once as it can, counts them as done, and wakes the event loop. The keeper
 // does one step of a job at a time and lets reads and checkpoints overtake the slow making of segments.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { NodeDisk } from '../../io/disk.ts';
@@ -20,6 +20,8 @@ import { type FrameOrder, Writer } from './writer.ts';
 
 const port = parentPort!;
 const task = workerData as ThreadTask;
+/** Orders looked at for one write. */
+const WRITTEN_TOGETHER_MAX = 16;
 
 function runWriter(directory: string, direct: boolean, control: Int32Array, orders: Float64Array): void {
   const writer = new Writer(new NodeDisk(), directory, direct, NO_FAULTS);
@@ -38,6 +40,20 @@ function runWriter(directory: string, direct: boolean, control: Int32Array, orde
     }
     return bytes;
   };
+  const orderAt = (at: number): FrameOrder => ({
+    segment: orders[at]!,
+    offset: orders[at + 1]!,
+    length: orders[at + 2]!,
+    memory: memory(orders[at + 3]!),
+    at: orders[at + 4]!,
+    sync: orders[at + 5] === 1,
+    salt: orderBytes.slice((at + 6) * 8, (at + 6) * 8 + SALT_BYTES),
+  });
+  /** The next orders, the oldest first. */
+  const waiting = (): FrameOrder[] => {
+    const count = Math.min(WRITTEN_TOGETHER_MAX, (Atomics.load(control, Control.Submitted) - done) | 0);
+    return Array.from({ length: count }, (_, i) => orderAt(((done + i) % ORDERS) * ORDER_DOUBLES));
+  };
   for (;;) {
     const signal = Atomics.load(control, Control.Signal);
     if (Atomics.load(control, Control.Submitted) === (done | 0)) {
@@ -45,18 +61,8 @@ function runWriter(directory: string, direct: boolean, control: Int32Array, orde
       Atomics.wait(control, Control.Signal, signal);
       continue;
     }
-    const at = (done % ORDERS) * ORDER_DOUBLES;
     try {
-      const order: FrameOrder = {
-        segment: orders[at]!,
-        offset: orders[at + 1]!,
-        length: orders[at + 2]!,
-        memory: memory(orders[at + 3]!),
-        at: orders[at + 4]!,
-        sync: orders[at + 5] === 1,
-        salt: orderBytes.slice((at + 6) * 8, (at + 6) * 8 + SALT_BYTES),
-      };
-      writer.write(order);
+      done += writer.write(waiting());
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       port.postMessage({
@@ -70,7 +76,6 @@ function runWriter(directory: string, direct: boolean, control: Int32Array, orde
       method = writer.method;
       port.postMessage({ error: null, method } satisfies WriterMessage);
     }
-    done++;
     Atomics.store(control, Control.Done, done | 0);
     Atomics.notify(control, Control.Done);
   }

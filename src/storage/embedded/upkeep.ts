@@ -26,6 +26,9 @@ export interface UpkeepParts {
   readonly onFailed: (error: Error) => void;
 }
 
+/** Dead segments and what was written since the last checkpoint, in strides, for which one is written early; less on a full disk. */
+const FREED_EARLY = 6;
+const FREED_EARLY_FULL = 3;
 /** The youngest closed segments are left alone: what is in them is most likely about to be settled anyway. */
 const YOUNG_SEGMENTS = 2;
 /** Segments compacted at a time. */
@@ -154,14 +157,15 @@ export class Upkeep {
   }
 
   private checkpointDue(): boolean {
-    const { contents, log, checkpointBytes } = this.parts;
+    const { contents, log, stock, checkpointBytes } = this.parts;
     if (!log.atUnitEnd) return false;
     if (this.wanted) return true;
     const since = log.end - this.start;
     if (since >= checkpointBytes) return true;
     // Dead segments wait for it. It is worth it when it frees more than it writes.
     const { deadCount, deadBytes, stride } = contents.segments;
-    return deadCount > 0 && since > 0 && deadBytes + since >= Math.max(3 * stride, 4 * this.bytes) && this.wouldFree();
+    const early = Math.max((stock.full ? FREED_EARLY_FULL : FREED_EARLY) * stride, 4 * this.bytes);
+    return deadCount > 0 && since > 0 && deadBytes + since >= early && this.wouldFree();
   }
 
   /** Some dead segment waits for nothing but a checkpoint. */

@@ -1,12 +1,19 @@
-// Puts sealed frames on the disk, one at a time: computes the CRC, writes the blocks the frame touches, and returns when they are durable (or, for a frame that asks
-// for no more, handed to the operating system). Runs on the writer's thread, or inline in a simulation. Never retries a failed write or sync: after one, it is dead.
+// Puts sealed frames on the disk: computes their CRCs, writes the blocks they touch, and returns when they are durable (or, for frames that ask for no more, handed to the
+// operating system). One write at a time; it takes as many of the frames that wait as stand side by side. Runs on the writer's thread, or inline in a simulation. Never
+// retries a failed write or sync: after one, it is dead.
 //
-//   memory   …│ tail of the frame before │ frame │ zeros │…      the whole blocks around the frame are written; what stands in front of the frame in its
-//             └ block boundary ───────────────────────┘          first block is already on the disk and is written again unchanged
+//   memory   …│ tail of the frame before │ frame │ zeros │ frame │ zeros │…      the whole blocks around the frames are written; what stands in front of the first
+//             └ block boundary ──────────────────┴───────────────┘               frame in its block is already on the disk and is written again unchanged
+//
+// A power cut in the middle of a write may keep a frame and not the one before it in the same write. So all but the first of a write are marked as Loose: found without the
+// one before and with nothing synced behind, it is the remains of a write that nobody was told of; with a frame behind that is not Loose, the one before was there once.
 import { join } from 'node:path';
 import { type Disk, type DiskFile, errorCode, writeFully } from '../../io/disk.ts';
 import type { Faults } from './faults.ts';
-import { align, BLOCK_BYTES, frameCrc, SALT_BYTES, segmentName } from './segment.ts';
+import { align, BLOCK_BYTES, FrameFlag, frameCrc, SALT_BYTES, segmentName } from './segment.ts';
+
+/** What one write carries at most, unless one frame is larger: the wait for the disk is paid once for so much, and no confirm waits for more. */
+const WRITE_BYTES_MAX = 1024 * 1024;
 
 export interface FrameOrder {
   /** Segment and place in it. */
@@ -46,10 +53,12 @@ export class Writer {
     return this.directRefused ? 'write + fdatasync' : 'O_DIRECT | O_DSYNC';
   }
 
-  write(order: FrameOrder): void {
+  /** Writes the first of these frames, and with it those that go into the same write; returns how many. */
+  write(orders: readonly FrameOrder[]): number {
     if (this.dead) throw new Error('the writer has failed before');
+    const count = this.countTogether(orders);
     try {
-      this.writeOnce(order);
+      this.writeOnce(orders, count);
     } catch (error) {
       if (!this.faults.retryAfterError) {
         this.dead = true;
@@ -58,6 +67,7 @@ export class Writer {
       this.direct?.sync();
       this.buffered?.sync();
     }
+    return count;
   }
 
   close(): void {
@@ -69,24 +79,47 @@ export class Writer {
     this.segment = -1;
   }
 
-  private writeOnce(order: FrameOrder): void {
-    if (order.segment !== this.segment) this.enter(order.segment);
-    const { memory, at, length } = order;
-    const crc = frameCrc(memory, at, length, order.salt);
-    memory[at + 8] = crc & 0xff;
-    memory[at + 9] = (crc >>> 8) & 0xff;
-    memory[at + 10] = (crc >>> 16) & 0xff;
-    memory[at + 11] = crc >>> 24;
-    const before = order.offset % BLOCK_BYTES;
-    const start = at - before;
-    const end = start + align(before + length, BLOCK_BYTES);
-    const position = order.offset - before;
+  /** How many of the frames, from the first on, stand behind each other in memory and on the disk, ask for the same, and are not too much for one write. */
+  private countTogether(orders: readonly FrameOrder[]): number {
+    const first = orders[0]!;
+    let count = 1;
+    for (let end = first.at + first.length; count < orders.length; count++) {
+      const { segment, offset, memory, at, length, sync } = orders[count]!;
+      const together =
+        segment === first.segment &&
+        memory === first.memory &&
+        sync === first.sync &&
+        at - first.at === offset - first.offset;
+      if (!together || at < end || at + length - first.at > WRITE_BYTES_MAX) break;
+      end = at + length;
+    }
+    return count;
+  }
+
+  private writeOnce(orders: readonly FrameOrder[], count: number): void {
+    const first = orders[0]!;
+    if (first.segment !== this.segment) this.enter(first.segment);
+    const { memory, sync } = first;
+    for (let i = 0; i < count; i++) {
+      const { at, length, salt } = orders[i]!;
+      if (i > 0 && !this.faults.claimSynced) memory[at + 12]! |= FrameFlag.Loose;
+      const crc = frameCrc(memory, at, length, salt);
+      memory[at + 8] = crc & 0xff;
+      memory[at + 9] = (crc >>> 8) & 0xff;
+      memory[at + 10] = (crc >>> 16) & 0xff;
+      memory[at + 11] = crc >>> 24;
+    }
+    const last = orders[count - 1]!;
+    const before = first.offset % BLOCK_BYTES;
+    const start = first.at - before;
+    const end = start + align(before + (last.at - first.at) + last.length, BLOCK_BYTES);
+    const position = first.offset - before;
     // A frame that is synced proves that everything in front of it was: what was not yet goes first.
-    if (order.sync && this.unsynced) this.syncLoose();
-    if (order.sync && this.writeDirect(memory, start, end, position)) return;
+    if (sync && this.unsynced) this.syncLoose();
+    if (sync && this.writeDirect(memory, start, end, position)) return;
     const file = this.bufferedFile();
     writeFully(file, memory, start, end, position);
-    if (order.sync) file.sync();
+    if (sync) file.sync();
     else this.unsynced = !this.faults.forgetUnsynced;
   }
 
