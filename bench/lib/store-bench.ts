@@ -10,14 +10,14 @@ import { Durability, LogTargets, type QueueLog } from '../../src/storage/commit-
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { threadCrew } from '../../src/storage/embedded/thread-crew.ts';
 
-const CODEC: Codec = {
+export const CODEC: Codec = {
   id: 1,
   name: 'bench',
   message(): Message {
     throw new Error('nobody asks for messages here');
   },
 };
-const CODECS = new Map([[CODEC.id, CODEC]]);
+export const CODECS: ReadonlyMap<number, Codec> = new Map([[CODEC.id, CODEC]]);
 const SECONDS = 3;
 
 export interface Figures {
@@ -51,14 +51,19 @@ export class Bench {
     this.directory = directory;
   }
 
-  async open(): Promise<number> {
-    const began = performance.now();
+  /** Puts the storage in place, closed. */
+  make(): EmbeddedStorage {
     this.storage = new EmbeddedStorage({
       directory: this.directory,
       disk: new NodeDisk(),
       random: new SystemRandom(),
       crew: threadCrew(),
     });
+    return this.storage;
+  }
+
+  async open(): Promise<void> {
+    this.make();
     await this.storage.open(CODECS, {
       onDurable: (position) => this.onDurable(position),
       onFailed: (error) => {
@@ -66,7 +71,6 @@ export class Bench {
       },
       onFull: (full) => console.log(full ? 'the disk is full' : 'the disk has room again'),
     });
-    return performance.now() - began;
   }
 
   openQueues(count: number): void {

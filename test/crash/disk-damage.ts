@@ -1,14 +1,15 @@
 // Bytes on the disk change while the broker is stopped: a bit flips, a block reads as zeros, two blocks change places, a block is an old copy of another. Every damaged stretch must be found and reported
 // by segment and position, no wrong payload may be delivered, and every message whose own bytes are whole must still come.
 //
-// Which messages a stretch holds is found out from outside: the frames by their checksums, the messages in them by theirs. What nobody can tell is left alone: after a kill, damage in the last frame looks
-// like a frame that was never finished.
+// Which messages a stretch holds is found out from outside: the frames by their checksums, the messages in them by theirs. What nobody can tell is left alone: after a kill, damage in the last write looks
+// like a write that was never finished.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
 import {
   BLOCK_BYTES,
   decodeSegmentHeader,
+  FrameFlag,
   frameLength,
   SEGMENT_DATA_START,
   segmentNumber,
@@ -28,6 +29,8 @@ interface Frame {
   readonly start: number;
   readonly end: number;
   readonly messages: string[];
+  /** The one before it was not on the disk for certain when it was written. */
+  readonly loose: boolean;
   damaged: boolean;
 }
 
@@ -159,7 +162,8 @@ function survey(directory: string, from: number): SegmentFile[] {
       if (length > 0) {
         if (base + at >= from) {
           const messages = messagesIn(bytes, at, at + length);
-          file.frames.push({ segment: file, start: at, end: at + length, messages, damaged: false });
+          const loose = (bytes.readUInt32LE(at + 12) & FrameFlag.Loose) !== 0;
+          file.frames.push({ segment: file, start: at, end: at + length, messages, loose, damaged: false });
         }
         at += length;
       } else {
@@ -191,14 +195,15 @@ function messagesIn(bytes: Buffer, start: number, end: number): string[] {
 
 function damage(dice: Dice, damager: Damager, segments: readonly SegmentFile[], orderly: boolean): void {
   const frames = segments.flatMap((segment) => segment.frames);
-  const candidates = orderly ? frames : frames.slice(0, -1);
-  const last = frames.at(-1)!;
+  // The last write is one frame that is not loose and those behind it.
+  const lastWrite = orderly ? [] : frames.slice(frames.findLastIndex(({ loose }) => !loose));
+  const candidates = frames.slice(0, frames.length - lastWrite.length);
   const kept = segments.map(({ bytes }) => Buffer.from(bytes));
   for (;;) {
     damager(dice, candidates);
     const changed = segments.some(({ bytes }, index) => !bytes.equals(kept[index]!));
-    // The block of a candidate may hold the beginning of the last frame, too.
-    if (changed && (orderly || !differs(last))) break;
+    // The block of a candidate may hold the beginning of the last write, too.
+    if (changed && !lastWrite.some(differs)) break;
     for (const [index, { bytes }] of segments.entries()) kept[index]!.copy(bytes);
   }
   for (const frame of frames) frame.damaged = differs(frame);
