@@ -12,7 +12,7 @@
 //   npm run bench -- --json FILE                         every report of every run
 //   npm run bench -- --write                             the tables into bench/RESULTS.md
 //   npm run bench -- --only stomp-* --section stomp      the tables of some scenarios into a section of that file, beside what is there
-//   npm run bench -- NAME [...]                          macro/NAME or micro/NAME, a module that exports run(args): storage, retained, connections,
+//   npm run bench -- NAME [...]                          macro/NAME or micro/NAME, a module that exports run(args): storage, durability, retained, connections,
 //                                                        sessions, hostile, curves
 //
 // Exit status 0, 1 when a run failed or messages were lost above QoS 0, 2 when the arguments are wrong.

@@ -15,6 +15,7 @@ const MACRO = 'macro';
 const PARTS: readonly Part[] = [
   { args: [MACRO], quick: ['--repeat', '1', '--seconds', '2', '--quiet', '0'] },
   { args: ['storage'], quick: [] },
+  { args: ['durability'], quick: ['--repeat', '3', '--seconds', '2'] },
   { args: ['retained'], quick: [] },
   { args: ['connections'], quick: [] },
   { args: ['sessions'], quick: [] },

@@ -63,6 +63,7 @@ test('everything that can be measured is part of all', () => {
   expect(partsOf({ quick: false, write: true })).toEqual([
     ['--write'],
     ['storage', '--write'],
+    ['durability', '--write'],
     ['retained', '--write'],
     ['connections', '--write'],
     ['sessions', '--write'],

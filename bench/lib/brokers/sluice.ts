@@ -15,10 +15,11 @@ interface Started {
   pid: number;
 }
 
-export const sluice: BenchBroker = {
-  name: 'sluice',
+/** This broker under another name, with settings (PATH=VALUE) that differ from its defaults. */
+export const sluiceWith = (name: string, settings: readonly string[]): BenchBroker => ({
+  name,
   capabilities: ['mqtt', 'mqtt-qos2', 'mqtt-websocket', 'stomp'],
-  settings: 'defaults',
+  settings: settings.length === 0 ? 'defaults' : settings.join(', '),
   warmupMsMin: 0,
   isShared: false,
 
@@ -47,6 +48,7 @@ export const sluice: BenchBroker = {
         anyPort,
         '--data',
         join(directory, 'data'),
+        ...settings.flatMap((setting) => ['--set', setting]),
       ],
       directory,
       { BENCH_LOOP_DELAY: loopDelayPath },
@@ -65,4 +67,6 @@ export const sluice: BenchBroker = {
       stop: () => child.stop(),
     };
   },
-};
+});
+
+export const sluice = sluiceWith('sluice', []);
