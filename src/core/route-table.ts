@@ -24,8 +24,10 @@ const SLOTS_MIN = 64;
 /** With at most half of the slots taken, practically no entry needs more. */
 const PROBES_MAX = 64;
 const SLOTS_PER_ENTRY = 2;
-/** A table with more slots is not rehashed, which would take long at once: it turns, and what is used moves as it is met. */
+/** A table with more slots is not rehashed at once, which would take long: it turns, and with each entry that comes a few of the old slots move. */
 const REHASHED_SLOTS_MAX = 65_536;
+/** Twice as many as are needed to be done before the larger table is full. */
+const MOVED_SLOTS = 4;
 /** A slot: four words. */
 const SLOT_WORDS_LOG2 = 2;
 const HASH = 0;
@@ -46,8 +48,9 @@ const ROUTE_BYTES = 300;
 const STRANGERS_WELCOME = 4096;
 /** Beyond, one of so many strangers is. */
 const STRANGER_TAKEN_EACH = 32;
-/** Notes of strangers, two bytes each. */
-const NOTES_MAX = 1 << 20;
+/** Notes of strangers, two bytes each: so many at first, more when there are more strangers. */
+const NOTES_MIN = 65_536;
+const NOTES_MAX = 1 << 21;
 /** Routes in common between two changes of the bindings. */
 const COMMONS_MAX = 16_384;
 
@@ -167,6 +170,21 @@ class Generation {
     }
   }
 
+  /** Puts the entries of a few slots from `slot` on into another generation, those that it does not have. */
+  moveTo(other: Generation, slot: number, count: number): void {
+    const { slots } = this;
+    const end = Math.min(slots.length, (slot + count) << SLOT_WORDS_LOG2);
+    for (let at = slot << SLOT_WORDS_LOG2; at < end; at += 1 << SLOT_WORDS_LOG2) {
+      const hash = slots[at]!;
+      if (hash === 0) continue;
+      const where = slots[at + WHERE]!;
+      const chunk = this.chunks[where >>> CHUNK_LOG2]!;
+      const start = where & OFFSET_MASK;
+      const length = slots[at + LENGTH]!;
+      if (other.find(hash, chunk, start, length) < 0) other.put(hash, chunk, start, length, this.routeAt(at));
+    }
+  }
+
   /** A free slot for this hash; its home when there is none. */
   private placeFor(hash: number): number {
     const { slots, mask } = this;
@@ -223,6 +241,8 @@ class Generation {
 export class RouteTable {
   private young = new Generation(SLOTS_MIN);
   private old = new Generation(SLOTS_MIN);
+  /** The next slot of the old generation to move, because the young one is its larger successor; -1 when it is not. */
+  private moving = -1;
   private readonly countMax: number;
   private readonly bytesMax: number;
   /** Of strangers, half of the hash each, in the place that the other half says. Made when the first one is refused. */
@@ -287,10 +307,14 @@ export class RouteTable {
   }
 
   private hasCome(hash: number): boolean {
-    if (this.noted === null) {
-      let places = STRANGERS_WELCOME;
-      while (places < this.countMax && places < NOTES_MAX) places *= 2;
-      this.noted = new Uint16Array(places);
+    if (this.noted === null) this.noted = new Uint16Array(NOTES_MIN);
+    else if (
+      this.strangers * 2 > this.noted.length &&
+      this.noted.length < NOTES_MAX &&
+      this.noted.length < this.countMax
+    ) {
+      this.noted = new Uint16Array(this.noted.length * 4);
+      this.strangers = 0;
     }
     const place = hash & (this.noted.length - 1);
     const note = hash >>> 16 || 1;
@@ -301,6 +325,7 @@ export class RouteTable {
   }
 
   clear(): void {
+    this.moving = -1;
     this.young = new Generation(SLOTS_MIN);
     this.old = new Generation(SLOTS_MIN);
     this.commons.clear();
@@ -312,12 +337,25 @@ export class RouteTable {
     if (young.count * 2 >= this.countMax || (young.bytes + added) * 2 > this.bytesMax) this.turn(young.slotCount);
     else if (young.full) {
       if (young.slotCount < REHASHED_SLOTS_MAX) young.grow();
-      else this.turn(young.slotCount * 2);
+      else {
+        this.turn(young.slotCount * 2);
+        this.moving = 0;
+      }
     }
     this.young.put(hash, bytes, start, length, route);
+    if (this.moving >= 0) this.moveSome();
+  }
+
+  private moveSome(): void {
+    this.old.moveTo(this.young, this.moving, MOVED_SLOTS);
+    this.moving += MOVED_SLOTS;
+    if (this.moving < this.old.slotCount) return;
+    this.moving = -1;
+    this.old = new Generation(SLOTS_MIN);
   }
 
   private turn(slotCount: number): void {
+    this.moving = -1;
     this.old = this.young;
     this.young = new Generation(slotCount);
   }

@@ -204,7 +204,7 @@ describe('route table', () => {
     const texts = Array.from({ length: count }, (_, i) => Buffer.from(`plant/${i % 97}/sensor/${i}`));
     let missing = count;
     let wrong = 0;
-    // A stranger is taken the second time, most often; those that were in the way when the table turned come once more.
+    // A stranger is taken the second time, most often; a note may have been written over.
     for (const step of [7919, 7927, 7933, 7937, 7949, 7951, 7963, 7993, 8009, 8011]) {
       missing = 0;
       for (let i = 0; i < count; i++) {
