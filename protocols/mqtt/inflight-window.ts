@@ -25,18 +25,26 @@ export type InflightState = (typeof InflightState)[keyof typeof InflightState];
 const CAPACITY_MIN = 16;
 const CAPACITY_MAX = 65_536;
 
+/** Of every window before its first use: one free place, which nobody writes to. */
+const NO_IDS = new Uint16Array(1);
+const NO_STATES = new Uint8Array(1);
+const NO_TAGS = new Float64Array(1);
+const NO_QUEUES: (Queue | null)[] = [null];
+
 export class InflightWindow {
   count = 0;
   private next = 1;
-  private mask = CAPACITY_MIN - 1;
-  private ids = new Uint16Array(CAPACITY_MIN);
-  private states = new Uint8Array(CAPACITY_MIN);
-  private tags = new Float64Array(CAPACITY_MIN);
-  private queues: (Queue | null)[] = new Array<Queue | null>(CAPACITY_MIN).fill(null);
+  /** 0 until the first use. */
+  private mask = 0;
+  private ids: Uint16Array = NO_IDS;
+  private states: Uint8Array = NO_STATES;
+  private tags: Float64Array = NO_TAGS;
+  private queues = NO_QUEUES;
 
   /** Takes the next free identifier. There must be fewer than 65,535 in use. */
   // [MQTT-2.2.1-4] [MQTT-4.3.2-1], [3.1.1 MQTT-4.3.2-1] [MQTT-4.3.3-1], [3.1.1 MQTT-4.3.3-1]
   add(queue: Queue, tag: number, state: InflightState): number {
+    if (this.mask === 0) this.resize(CAPACITY_MIN);
     let id = this.next;
     while (this.states[id & this.mask] !== InflightState.Free) {
       // Within the ring's length another one is unfinished.
@@ -55,6 +63,7 @@ export class InflightWindow {
 
   /** Takes a certain identifier: one that was given out before a restart. It must be free. */
   place(id: number, queue: Queue | null, tag: number, state: InflightState): void {
+    if (this.mask === 0) this.resize(CAPACITY_MIN);
     while (this.states[id & this.mask] !== InflightState.Free) this.grow();
     const at = id & this.mask;
     this.ids[at] = id;
@@ -108,8 +117,11 @@ export class InflightWindow {
   }
 
   private grow(): void {
+    this.resize((this.mask + 1) * 2);
+  }
+
+  private resize(size: number): void {
     const { ids, states, tags, queues, mask } = this;
-    const size = (mask + 1) * 2;
     this.mask = size - 1;
     this.ids = new Uint16Array(size);
     this.states = new Uint8Array(size);

@@ -12,10 +12,17 @@ export interface ConfirmSink {
   onConfirm(what: number, extra: object | null): void;
 }
 
+const CAPACITY_MIN = 8;
+
+/** Of every ring before its first entry. */
+const NO_POSITIONS = new Float64Array(0);
+const NO_WHATS = new Uint32Array(0);
+const NO_EXTRAS: (object | null)[] = [];
+
 export class ConfirmRing {
-  private positions = new Float64Array(8);
-  private whats = new Uint32Array(8);
-  private extras: (object | null)[] = new Array<object | null>(8).fill(null);
+  private positions: Float64Array = NO_POSITIONS;
+  private whats: Uint32Array = NO_WHATS;
+  private extras = NO_EXTRAS;
   private head = 0;
   private tail = 0;
 
@@ -58,7 +65,7 @@ export class ConfirmRing {
   }
 
   private grow(): void {
-    const size = this.positions.length * 2;
+    const size = Math.max(CAPACITY_MIN, this.positions.length * 2);
     const positions = new Float64Array(size);
     const whats = new Uint32Array(size);
     const extras = new Array<object | null>(size).fill(null);

@@ -29,7 +29,8 @@ export interface Attached {
 export class Consumers {
   /** The highest priority first. */
   private readonly list: Attached[] = [];
-  private readonly lanes = new Map<Selector, Lane>();
+  /** Null until one selects. */
+  private lanes: Map<Selector, Lane> | null = null;
   private readonly levels: number;
   private next = 0;
   private owners = 0;
@@ -47,7 +48,7 @@ export class Consumers {
 
   /** Some take only what they select. */
   get selecting(): boolean {
-    return this.lanes.size > 0;
+    return this.lanes !== null && this.lanes.size > 0;
   }
 
   mayAttach(exclusive: boolean): boolean {
@@ -58,6 +59,7 @@ export class Consumers {
     const { selector } = wish;
     let lane: Lane | null = null;
     if (selector !== null) {
+      this.lanes ??= new Map();
       lane = this.lanes.get(selector) ?? new Lane(selector, this.levels);
       lane.users++;
       this.lanes.set(selector, lane);
@@ -73,14 +75,14 @@ export class Consumers {
     const { owner, lane } = this.list[at]!;
     this.list.splice(at, 1);
     if (this.next > at) this.next--;
-    if (lane !== null && --lane.users === 0) this.lanes.delete(lane.selector);
+    if (lane !== null && --lane.users === 0) this.lanes!.delete(lane.selector);
     this.rank();
     return owner;
   }
 
   /** All leave. */
   clear(): Consumer[] {
-    this.lanes.clear();
+    this.lanes = null;
     return this.list.splice(0).map(({ consumer }) => consumer);
   }
 
@@ -115,6 +117,7 @@ export class Consumers {
   /** Some selector has not seen everything. */
   takeBehind(): boolean {
     let behind = false;
+    if (this.lanes === null) return behind;
     for (const lane of this.lanes.values()) {
       if (lane.behind) behind = true;
       lane.behind = false;
@@ -123,7 +126,7 @@ export class Consumers {
   }
 
   onReturned(tag: number, level: number): void {
-    for (const lane of this.lanes.values()) lane.onReturned(tag, level);
+    for (const lane of this.lanes?.values() ?? []) lane.onReturned(tag, level);
   }
 
   /** Behind its equals. */

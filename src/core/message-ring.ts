@@ -32,6 +32,12 @@ const CAPACITY_STRAGGLERS = 1024;
 /** Entries of `returned` that may be of messages that are gone, before it is made anew. */
 const RETURNED_STALE_MAX = 64;
 
+/** Of every ring before its first message: nobody writes to them. */
+const NO_OBJECTS: null[] = [];
+const NO_TAGS: number[] = [];
+const NO_WORDS = new Uint32Array(0);
+const NO_BYTES = new Uint8Array(0);
+
 export class MessageRing {
   head = 0;
   cursor = 0;
@@ -43,16 +49,16 @@ export class MessageRing {
   unsettledCount = 0;
   private capacity = 0;
   private mask = 0;
-  private runs: (Run | null)[] = [];
-  private options: (DeliveryOptions | null)[] = [];
-  private indexes: Uint32Array = new Uint32Array(0);
-  private states: Uint8Array = new Uint8Array(0);
-  private attempts: Uint8Array = new Uint8Array(0);
-  private owners: Uint32Array = new Uint32Array(0);
+  private runs: (Run | null)[] = NO_OBJECTS;
+  private options: (DeliveryOptions | null)[] = NO_OBJECTS;
+  private indexes: Uint32Array = NO_WORDS;
+  private states: Uint8Array = NO_BYTES;
+  private attempts: Uint8Array = NO_BYTES;
+  private owners: Uint32Array = NO_WORDS;
   /** Sequence in the log, 0 when not logged. Allocated with the first logged message. */
   private sequences: Float64Array | null = null;
   /** A binary heap, the smallest tag first. Entries of messages that are gone stay until they are met, or outnumber the others. */
-  private returned: number[] = [];
+  private returned: number[] = NO_TAGS;
   private returnedStale = 0;
   private stragglers: Map<number, Straggler> | null = null;
 
@@ -378,6 +384,7 @@ export class MessageRing {
   }
 
   private pushReturned(tag: number): void {
+    if (this.returned === NO_TAGS) this.returned = [];
     const heap = this.returned;
     let at = heap.push(tag) - 1;
     while (at > 0) {
