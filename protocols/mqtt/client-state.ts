@@ -44,8 +44,8 @@ export class ClientState {
   readonly waiting: number[] = [];
   /** QoS 2 identifiers of this session are kept in the state store. */
   logged = false;
-  /** The consumers of subscriptions that read a queue other than the session's own, by filter. Only while connected. */
-  readonly consumers = new Map<string, Consumer>();
+  /** The consumers of subscriptions that read a queue other than the session's own, by filter. Only while connected; null when there are none. */
+  consumers: Map<string, Consumer> | null = null;
 
   constructor(session: Session) {
     this.session = session;
@@ -58,6 +58,16 @@ export class ClientState {
     if (at < 0) return false;
     this.waiting.splice(at, 1);
     return true;
+  }
+
+  /** It remembers nothing that a new one would not know. */
+  get idle(): boolean {
+    return (
+      this.connection === null &&
+      this.window.count === 0 &&
+      (this.received === null || this.received.count === 0) &&
+      this.consumers === null
+    );
   }
 
   /** That of the session, made when it has none. */

@@ -247,7 +247,8 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   session ??= vhost.createSession(principal, clientId);
   session.principal = principal;
   session.copyForEach = adapter.options.overlappingSubscriptions === 'each';
-  session.queueArguments = sessionArguments(packet) as ReadonlyMap<string, string>;
+  // Its queue is what it was when it was first needed.
+  if (!session.stores) session.queueArguments = sessionArguments(packet) as ReadonlyMap<string, string>;
   const asked = v5 ? (packet.properties.sessionExpiryIntervalS ?? 0) : packet.clean ? 0 : 0xffff_ffff;
   const client = ClientState.of(session);
   connection.session = session;

@@ -22,7 +22,7 @@ import type { Transport, TransportHandler } from '../../src/io/transport.ts';
 import { sameBytes } from '../../src/lib/byte-hash.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import { type ClientState, ReceivedIds } from './client-state.ts';
-import { onConnect } from './connect.ts';
+import { attachOwnQueue, onConnect } from './connect.ts';
 import { peekProtocolLevel } from './connect-decoder.ts';
 import { FROM_CLIENT } from './decode-options.ts';
 import { checkFirstByte, decodePacket, decodePublish, VERSION_UNKNOWN } from './decoder.ts';
@@ -105,7 +105,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   /** QoS 2 identifiers need not be stored, so the hot loop may take them. */
   hotQos2 = false;
   private pumpWanted = false;
-  private readonly targets = new Map<DeliveryOptions, MqttTarget>();
+  /** Null until something is subscribed to. */
+  private targets: Map<DeliveryOptions, MqttTarget> | null = null;
   private readonly settles: number[] = [];
 
   constructor(adapter: MqttAdapter, transport: Transport) {
@@ -464,12 +465,17 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   }
 
   directTarget(options: DeliveryOptions): DirectTarget {
+    this.targets ??= new Map();
     let target = this.targets.get(options);
     if (target === undefined) {
       target = new MqttTarget(this.adapter.classes.get(this.wire, options), this);
       this.targets.set(options, target);
     }
     return target;
+  }
+
+  onQueueMade(): void {
+    attachOwnQueue(this);
   }
 
   onTakenOver(): void {

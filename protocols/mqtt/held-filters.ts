@@ -18,12 +18,13 @@ export class HeldFilters {
     const holder = this.holders.get(key);
     if (holder !== undefined && holder !== session) return false;
     this.holders.set(key, session);
+    session.exclusive ??= new Set();
     session.exclusive.add(filter);
     return true;
   }
 
   release(session: Session, filter: string): void {
-    if (session.exclusive.delete(filter)) this.holders.delete(`${session.vhostName}\0${filter}`);
+    if (session.exclusive?.delete(filter) === true) this.holders.delete(`${session.vhostName}\0${filter}`);
   }
 
   join(queue: Queue): void {
@@ -44,7 +45,7 @@ export class HeldFilters {
 
   /** The session ends, its subscriptions are still known. */
   releaseAll(vhost: Vhost, session: Session): void {
-    for (const filter of [...session.exclusive]) this.release(session, filter);
+    for (const filter of [...(session.exclusive ?? [])]) this.release(session, filter);
     for (const { filter, queue } of session.subscriptions.values()) {
       if (queue !== null && filter.startsWith(SHARE_PREFIX)) this.leave(vhost, queue);
     }

@@ -280,12 +280,14 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
       for (const { will } of due) sendWill(this, vhost, session, will);
     }
     const client = session.state;
-    if (client instanceof ClientState) {
-      endDeliveries(client);
-      this.stored.forget(session, client);
-      session.state = null;
-    }
+    if (client instanceof ClientState) endDeliveries(client);
+    this.stored.forget(session, client instanceof ClientState ? client : null);
+    session.state = null;
     this.held.releaseAll(vhost, session);
+  }
+
+  onSessionRests(session: Session): void {
+    if (session.queue === null && session.state instanceof ClientState && session.state.idle) session.state = null;
   }
 
   // ---- routes

@@ -90,8 +90,8 @@ export class RetainedReplay {
         return;
     }
     const qos = run.guarantee < options.guarantee ? run.guarantee : options.guarantee;
-    if (qos > 0 && connection.session?.queue != null) {
-      connection.session.queue.deliver(run, options, 0, false);
+    if (qos > 0 && connection.session?.stores === true) {
+      connection.session.wake().deliver(run, options, 0, false);
       return;
     }
     const frame = dressedFrame(run, 0, connection.wire, {

@@ -101,13 +101,13 @@ export class StoredSessions {
     return this.keeps(session) ? this.broker.state!.remove(WILL, sessionKey(session)) : 0;
   }
 
-  /** The session is no more, or no longer outlives the process; `durable` is what it was. */
-  forget(session: Session, client: ClientState): void {
+  /** The session is no more, or no longer outlives the process. client: its identifiers, if it has any. */
+  forget(session: Session, client: ClientState | null): void {
     const { state } = this.broker;
     if (state === null) return;
-    for (const id of client.received ?? []) state.remove(RECEIVED, idKey(session, id));
-    for (const id of client.window.inOrder()) {
-      const kind = client.window.stateOf(id);
+    for (const id of client?.received ?? []) state.remove(RECEIVED, idKey(session, id));
+    for (const id of client?.window.inOrder() ?? []) {
+      const kind = client!.window.stateOf(id);
       if (kind === InflightState.AwaitPubcomp) state.remove(RELEASED, idKey(session, id));
       else if (kind !== InflightState.AwaitPuback) state.remove(SENT, idKey(session, id));
     }

@@ -233,6 +233,7 @@ export function consumeQueue(connection: Connection, subscription: SessionSubscr
   if (queue === null || queue.deleted) return;
   const Consumer = filter.startsWith('$share/') ? SharedConsumer : WorkConsumer;
   const consumer = new Consumer(connection.client!, options.guarantee, options.subscriptionIdentifier);
+  connection.client!.consumers ??= new Map();
   connection.client!.consumers.set(filter, consumer);
   queue.attach(consumer, false, selector === null ? NO_WISH : { ...NO_WISH, selector });
 }
@@ -242,9 +243,9 @@ export function consumeQueue(connection: Connection, subscription: SessionSubscr
  */
 export function stopConsuming(client: ClientState, subscription: SessionSubscription): void {
   const { queue, filter } = subscription;
-  const consumer = client.consumers.get(filter);
+  const consumer = client.consumers?.get(filter);
   if (queue === null || consumer === undefined) return;
-  client.consumers.delete(filter);
+  client.consumers!.delete(filter);
   const { window } = client;
   for (const id of window.inOrder()) {
     if (window.queueOf(id) === queue && window.stateOf(id) !== InflightState.Recovered) queue.keep(window.tagOf(id));
@@ -281,8 +282,8 @@ export function leaveQueues(session: Session): void {
     window.remove(id);
     given.push({ queue, tag });
   }
-  for (const [filter, consumer] of client.consumers) session.subscriptions.get(filter)?.queue?.detach(consumer);
-  client.consumers.clear();
+  for (const [filter, consumer] of client.consumers ?? []) session.subscriptions.get(filter)?.queue?.detach(consumer);
+  client.consumers = null;
   // In the order of the queue, which is not that of the identifiers where some had come back before.
   given.sort((a, b) => a.tag - b.tag);
   for (const { queue, tag } of given) queue.settle(tag, Outcome.Requeued);

@@ -8,7 +8,7 @@ import type { Authorizer, Principal } from './authorizer.ts';
 import type { Backlog } from './backlog.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import { Counters } from './counters.ts';
-import { decodeBinding, decodeExchange, decodeQueue, decodeSession } from './definitions.ts';
+import { decodeBinding, decodeExchange, decodeQueue, decodeSession, encodeSession } from './definitions.ts';
 import type { Publisher } from './publisher.ts';
 import type { Queue } from './queue.ts';
 import type { RetainedEntry } from './retained.ts';
@@ -35,6 +35,8 @@ export interface BrokerOptions {
 /** An adapter that keeps state in sessions. */
 export interface SessionObserver {
   onSessionEnded(vhost: Vhost, session: Session): void;
+  /** Nobody is connected and nothing is stored: what `state` holds beyond the necessary may go. */
+  onSessionRests(session: Session): void;
 }
 
 interface Held {
@@ -108,6 +110,10 @@ export class Broker implements StorageListener {
 
   onSessionEnded(vhost: Vhost, session: Session): void {
     for (const observer of this.observers) observer.onSessionEnded(vhost, session);
+  }
+
+  onSessionRests(session: Session): void {
+    for (const observer of this.observers) observer.onSessionRests(session);
   }
 
   // ---- time
@@ -240,16 +246,18 @@ export class Broker implements StorageListener {
       );
       vhost.bind(binding.source, destination, binding.key, new Map(binding.args));
     }
+    const logged = new Set(this.log.queueNames());
     for (const [key, value] of state.load('session')) {
       const stored = decodeSession(value);
-      this.vhostOf(key).restoreSession(stored, this.principal(stored.principal));
+      this.vhostOf(key).restoreSession(stored, this.principal(stored.principal), logged);
     }
     this.forgetStrayQueues();
     for (const [key, value] of state.load('retained')) {
       this.vhostOf(key).retain(key.slice(key.indexOf('\0') + 1), decodeRun(value, codecs));
     }
-    // There may be a million of them: they are not to be in memory twice.
+    // There may be a million of either: they are not to be in memory twice.
     state.lend('retained', () => this.retainedRecords());
+    state.lend('session', () => this.sessionRecords());
     this.recovering = false;
     this.sharesDueMs = this.nowMs + SHARE_GRACE_MS;
   }
@@ -263,6 +271,14 @@ export class Broker implements StorageListener {
         // Also what has expired: whoever takes it away says so to the store.
         done = walk.next(RETAINED_SLICE, slice, 0);
         for (const { path, run } of slice) yield [`${vhost.name}\0${path}`, encodeRun(run)];
+      }
+    }
+  }
+
+  private *sessionRecords(): Iterable<readonly [key: string, value: Uint8Array]> {
+    for (const vhost of this.vhosts.values()) {
+      for (const session of vhost.sessions.values()) {
+        if (session.durable) yield [`${vhost.name}\0${session.clientId}`, encodeSession(session)];
       }
     }
   }

@@ -27,6 +27,7 @@ export interface StoredSession {
   /** null: never ends. */
   readonly expiryMs: number | null;
   readonly endsAtMs: number;
+  /** Session.stores. */
   readonly hasQueue: boolean;
   readonly queueArguments?: readonly (readonly [string, string])[];
   /** Absent where overlapping subscriptions give one copy. */
@@ -112,7 +113,7 @@ export function encodeSession(session: Session): Uint8Array {
     clientId: session.clientId,
     expiryMs: session.expiryMs === Number.POSITIVE_INFINITY ? null : session.expiryMs,
     endsAtMs: session.endsAtMs,
-    hasQueue: session.queue !== null,
+    hasQueue: session.stores,
     queueArguments: [...session.queueArguments],
     ...(session.copyForEach && { copyForEach: true }),
     subscriptions,

@@ -109,6 +109,11 @@ export class Queue implements Destination, BacklogOwner {
     return this.consumers.count;
   }
 
+  /** Nothing is in it, nothing is on its way into or out of it. */
+  get idle(): boolean {
+    return this.readyCount === 0 && this.unsettledCount === 0 && this.reservations === null && !this.spilled;
+  }
+
   /** Some of its messages are only in the log: what comes now must go there, too, to keep the order. */
   get spilled(): boolean {
     return this.backlog !== null && !this.backlog.empty;
@@ -274,7 +279,7 @@ export class Queue implements Destination, BacklogOwner {
   pump(): void {
     if (this.pumping || this.parting || this.consumers.count === 0) return;
     this.pumping = true;
-    if (this.consumers.selecting) while (this.consumers.serve(this.serveOne) !== null);
+    if (this.consumers.selecting) this.serveAll();
     else this.pumpRings();
     this.pumping = false;
     this.backlog?.load();
@@ -286,8 +291,14 @@ export class Queue implements Destination, BacklogOwner {
     }
   }
 
-  /** Gives a consumer the next message it takes, if there is one. Where some select, everybody takes turns message by message. */
-  private readonly serveOne = (attached: Attached): true | null => {
+  /** Where some select, everybody takes turns message by message. */
+  private serveAll(): void {
+    const serveOne = (attached: Attached): true | null => this.serveOne(attached);
+    while (this.consumers.serve(serveOne) !== null);
+  }
+
+  /** Gives a consumer the next message it takes, if there is one. */
+  private serveOne(attached: Attached): true | null {
     for (let level = this.levels - 1; level >= 0; level--) {
       const ring = this.rings[level]!;
       for (;;) {
@@ -299,7 +310,7 @@ export class Queue implements Destination, BacklogOwner {
       }
     }
     return null;
-  };
+  }
 
   private dropExpired(ring: MessageRing, tag: number): boolean {
     if (this.expiry === null || !this.isExpired(ring.runOf(tag))) return false;

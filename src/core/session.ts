@@ -1,6 +1,8 @@
 // A session: the identity of a client that outlives its connection: its subscriptions, and the queue for what it must not miss. It *has* a queue and is itself the destination
 // of its bindings, so that overlapping subscriptions give one copy. A connection attaches as the link; what the protocol must remember between connections (packet
 // identifiers) hangs in `state`, which the core does not look into.
+// There may be a million of them whose clients are away: a queue is there only while it has something to do. It is made when the first message is on its way to it, and goes when
+// it is empty and nobody is connected (Vhost.rest).
 import type { Address } from './address.ts';
 import { Action, type Authorizer, type Principal } from './authorizer.ts';
 import { type Binding, NO_ARGUMENTS, type SubscriptionOptions } from './binding.ts';
@@ -23,6 +25,16 @@ export interface SessionLink {
   directTarget(options: DeliveryOptions): DirectTarget;
   /** Another connection takes the session over: say so to the client and close, without touching the session any more. */
   onTakenOver(): void;
+  /** The session has got its queue, which is empty: time to consume it. */
+  onQueueMade(queue: Queue): void;
+}
+
+/** Where a session lives. */
+export interface SessionHome {
+  readonly name: string;
+  readonly authorizer: Authorizer;
+  /** Makes the queue of a session that stores messages and has none at the moment. */
+  makeSessionQueue(session: Session): Queue;
 }
 
 export interface Subscription {
@@ -44,7 +56,9 @@ export class Session implements Destination {
   principal: Principal;
   readonly clientId: string;
   readonly subscriptions = new Map<string, Subscription>();
-  /** For messages delivered at least once; made by the vhost with the first such subscription. */
+  /** It has had a subscription for messages delivered at least once: what comes for it is stored. */
+  stores = false;
+  /** For those messages. Null until one comes, and while the session rests. */
   queue: Queue | null = null;
   link: SessionLink | null = null;
   /** Grows with every attach: whoever holds an older one must not touch the session any more. */
@@ -57,24 +71,31 @@ export class Session implements Destination {
   durable = false;
   ended = false;
   state: object | null = null;
-  /** Filters it holds exclusively. */
-  readonly exclusive = new Set<string>();
-  /** What its client asked of its queue: x-… arguments. Taken when the queue is made. */
+  /** Filters it holds exclusively; null when there are none. */
+  exclusive: Set<string> | null = null;
+  /** What its client asked of its queue: x-… arguments. They stay as they are once it stores messages. */
   queueArguments: ReadonlyMap<string, string> = NO_ARGUMENTS;
   /** Overlapping subscriptions give a message each, instead of one together. */
   copyForEach = false;
-  readonly vhostName: string;
-  private readonly authorizer: Authorizer;
+  private readonly home: SessionHome;
 
-  constructor(vhost: string, principal: Principal, clientId: string, authorizer: Authorizer) {
-    this.vhostName = vhost;
+  constructor(home: SessionHome, principal: Principal, clientId: string) {
+    this.home = home;
     this.principal = principal;
     this.clientId = clientId;
-    this.authorizer = authorizer;
+  }
+
+  get vhostName(): string {
+    return this.home.name;
   }
 
   get mayRefuse(): boolean {
     return this.queue?.mayRefuse === true;
+  }
+
+  /** Its queue, made if need be. It must be one that stores messages. */
+  wake(): Queue {
+    return this.queue ?? this.home.makeSessionQueue(this);
   }
 
   addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void {
@@ -86,15 +107,15 @@ export class Session implements Destination {
 
   private addOne(plan: DeliveryPlan, options: DeliveryOptions, guarantee: Guarantee): void {
     const effective = guarantee < options.guarantee ? guarantee : options.guarantee;
-    if (effective > 0 && this.queue !== null) plan.addQueue(this.queue, options);
+    if (effective > 0 && this.stores) plan.addQueue(this.wake(), options);
     else if (this.link !== null) plan.addDirect(this.link.directTarget(options));
     else plan.offlineCount++;
   }
 
   mayReceive(address: Address): boolean {
     if (this.principal.policy === null) return true;
-    const resource = addressResource(this.vhostName, address.exchange, address.key.path);
-    return this.authorizer.allows(this.principal, this.clientId, Action.Subscribe, resource);
+    const resource = addressResource(this.home.name, address.exchange, address.key.path);
+    return this.home.authorizer.allows(this.principal, this.clientId, Action.Subscribe, resource);
   }
 }
 

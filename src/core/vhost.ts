@@ -5,7 +5,7 @@
 import { Durability } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { DEFAULT_EXCHANGE } from './address.ts';
-import { Action, type Principal } from './authorizer.ts';
+import { Action, type Authorizer, type Principal } from './authorizer.ts';
 import type { Backlog } from './backlog.ts';
 import { type Binding, NO_ARGUMENTS, type SubscriptionOptions, wayOf } from './binding.ts';
 import type { Broker } from './broker.ts';
@@ -26,12 +26,12 @@ import { Routing } from './routing.ts';
 import type { Run } from './run.ts';
 import { encodeRun } from './run-record.ts';
 import { SELECTOR_ARGUMENT, type Selector } from './selector/selector.ts';
-import { Session } from './session.ts';
+import { Session, type SessionHome } from './session.ts';
 
 /** Retained messages let go in one tick: a mass expiry is spread over several. */
 const RETAINED_EXPIRED_PER_TICK = 10_000;
 
-export class Vhost implements QueueOwner {
+export class Vhost implements QueueOwner, SessionHome {
   readonly name: string;
   readonly broker: Broker;
   readonly counters: Counters;
@@ -46,6 +46,8 @@ export class Vhost implements QueueOwner {
   private readonly expiring = new Set<Queue>();
   private readonly unused = new Set<Queue>();
   private readonly waiting = new Set<Session>();
+  /** Their clients have left since the last tick. */
+  private readonly left = new Set<Session>();
 
   constructor(name: string, broker: Broker) {
     this.name = name;
@@ -62,6 +64,10 @@ export class Vhost implements QueueOwner {
 
   get nowMs(): number {
     return this.broker.nowMs;
+  }
+
+  get authorizer(): Authorizer {
+    return this.broker.authorizer;
   }
 
   // ---- routing
@@ -313,7 +319,7 @@ export class Vhost implements QueueOwner {
   }
 
   createSession(principal: Principal, clientId: string): Session {
-    const session = new Session(this.name, principal, clientId, this.broker.authorizer);
+    const session = new Session(this, principal, clientId);
     this.sessions.set(clientId, session);
     return session;
   }
@@ -321,6 +327,7 @@ export class Vhost implements QueueOwner {
   /** A link takes part: what was stored is delivered once the link consumes session.queue. */
   attachSession(session: Session, link: Session['link'], expiryMs: number): void {
     session.link = link;
+    this.left.delete(session);
     session.epoch++;
     session.endsAtMs = 0;
     this.waiting.delete(session);
@@ -350,7 +357,26 @@ export class Vhost implements QueueOwner {
       this.waiting.add(session);
       this.saveSession(session);
     }
+    this.left.add(session);
     if (session.subscriptions.size > 0) this.bindingsChanged();
+  }
+
+  /**
+   * Lets go of what a session does not need while its client is away, when nothing is stored for it: its queue, which the next message makes again. Not while anything is under way, as
+   * a plan that is being carried out may lead to the queue.
+   */
+  private rest(session: Session): void {
+    const { queue } = session;
+    if (session.link !== null || session.ended) return;
+    if (queue !== null) {
+      // What was asked for with arguments decides how messages are routed to it.
+      if (!queue.idle || session.queueArguments.size > 0) return;
+      session.queue = null;
+      this.expiring.delete(queue);
+      queue.delete();
+      this.bindingsChanged();
+    }
+    this.broker.onSessionRests(session);
   }
 
   endSession(session: Session): void {
@@ -365,6 +391,7 @@ export class Vhost implements QueueOwner {
       session.queue = null;
     }
     this.waiting.delete(session);
+    this.left.delete(session);
     if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
     if (session.durable) this.state?.remove('session', `${this.name}\0${session.clientId}`);
     this.broker.onSessionEnded(this, session);
@@ -381,7 +408,11 @@ export class Vhost implements QueueOwner {
     options: SubscriptionOptions,
     selector: Selector | null = null,
   ): void {
-    if (options.guarantee > 0 && session.queue === null) this.makeSessionQueue(session);
+    if (options.guarantee > 0 && !session.stores) {
+      session.stores = true;
+      // What it asked for is taken now, and some of it decides how messages are routed to it.
+      if (session.queueArguments.size > 0) session.wake();
+    }
     // Replaced, not added to: no moment without a binding, so nothing is missed [MQTT-3.8.4-3].
     const before = session.subscriptions.get(filter);
     const binding = this.bind(exchange, session, pattern, selectorArguments(selector), options);
@@ -412,7 +443,7 @@ export class Vhost implements QueueOwner {
     return true;
   }
 
-  private makeSessionQueue(session: Session): void {
+  makeSessionQueue(session: Session): Queue {
     const { bytesMax, lengthMax } = this.broker.limits.sessionQueue;
     const flags = { durable: session.durable, autoDelete: false, exclusive: true };
     const asked = queueSpec(session.clientId, flags, session.queueArguments);
@@ -423,12 +454,20 @@ export class Vhost implements QueueOwner {
       // A session's queue makes room by itself, unless its client would rather have its publishers refused.
       overflow: session.queueArguments.has('x-overflow') ? asked.overflow : Overflow.DropHead,
     };
-    session.queue = this.makeQueue(spec, `${this.name}\0session\0${session.clientId}`);
-    session.queue.holder = session;
+    const queue = this.makeQueue(spec, this.sessionQueueName(session));
+    session.queue = queue;
+    queue.holder = session;
+    session.link?.onQueueMade(queue);
+    return queue;
   }
 
-  /** A session from the disk. Subscriptions to queues are taken up again when its client comes back. */
-  restoreSession(stored: definitions.StoredSession, principal: Principal): void {
+  /** That of its queue in the log. */
+  private sessionQueueName(session: Session): string {
+    return `${this.name}\0session\0${session.clientId}`;
+  }
+
+  /** A session from the disk. Subscriptions to queues are taken up again when its client comes back. logged: the names of all queues in the log. */
+  restoreSession(stored: definitions.StoredSession, principal: Principal, logged: ReadonlySet<string>): void {
     const session = this.createSession(principal, stored.clientId);
     session.durable = true;
     session.queueArguments = new Map(stored.queueArguments ?? []);
@@ -439,7 +478,11 @@ export class Vhost implements QueueOwner {
       session.endsAtMs = stored.endsAtMs !== 0 ? stored.endsAtMs : this.nowMs + session.expiryMs;
       this.waiting.add(session);
     }
-    if (stored.hasQueue) this.makeSessionQueue(session);
+    session.stores = stored.hasQueue;
+    if (stored.hasQueue && (session.queueArguments.size > 0 || logged.has(this.sessionQueueName(session)))) {
+      session.wake();
+      this.left.add(session);
+    }
     for (const { filter, options, exchange, pattern, queue, selector: text } of stored.subscriptions) {
       // An exchange that was not durable, or has been deleted, has taken its bindings with it.
       if (exchange !== null && !this.exchanges.has(exchange)) continue;
@@ -494,6 +537,10 @@ export class Vhost implements QueueOwner {
     );
     for (const session of this.waiting) {
       if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
+    }
+    if (this.left.size > 0 && this.broker.failed === null) {
+      for (const session of this.left) this.rest(session);
+      this.left.clear();
     }
   }
 }

@@ -183,6 +183,10 @@ export class Link implements SessionLink {
   onTakenOver(): void {
     this.takenOver++;
   }
+
+  onQueueMade(): void {
+    // It consumes when its test says so.
+  }
 }
 
 class LinkTarget implements DirectTarget {

@@ -80,7 +80,8 @@ describe('a session as a destination', () => {
         return false;
       },
     };
-    const session = new Session('/v', { name: 'user', policy: {} }, 'c', authorizer);
+    const home = { name: '/v', authorizer, makeSessionQueue: () => expect.unreachable() };
+    const session = new Session(home, { name: 'user', policy: {} }, 'c');
     expect(session.mayReceive(topicAddress('a/b'))).toBe(false);
     expect(asked).toEqual([{ vhost: '/v', kind: 'topic', name: 'a/b', key: 'a/b' }]);
     session.principal = { name: 'internal', policy: null };

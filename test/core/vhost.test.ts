@@ -5,6 +5,8 @@ import { Action, type Authorizer, type Principal, type Resource } from '../../sr
 import { BrokerError } from '../../src/core/errors.ts';
 import { EXCHANGE_HOPS_MAX, exchangeSpec } from '../../src/core/exchange-node.ts';
 import type { Queue } from '../../src/core/queue.ts';
+import type { Session } from '../../src/core/session.ts';
+import { Durability } from '../../src/storage/commit-log.ts';
 import { matchesPattern } from './bindings.ts';
 import { CoreWorld, drain, Link, NOBODY, Sender, subscription } from './core-world.ts';
 import { Taker } from './queue-model.ts';
@@ -670,20 +672,110 @@ describe('sessions', () => {
     expect(link.got).toEqual(['direct']);
   });
 
+  describe('that is at rest', () => {
+    function away(options: ConstructorParameters<typeof CoreWorld>[0] = {}): { world: CoreWorld; session: Session } {
+      const world = new CoreWorld(options);
+      const session = world.session('s', new Link(), Number.POSITIVE_INFINITY);
+      world.subscribe(session, 'a', 1);
+      return { world, session };
+    }
+
+    test.each([Durability.Memory, Durability.Fsync])(
+      'has no queue, and gets one with the next message (%i)',
+      (durability) => {
+        const { world, session } = away({ durability });
+        world.topic('a', 'before');
+        expect(drain(session.queue)).toEqual(['before']);
+        world.vhost.detachSession(session);
+        const { queue } = session;
+        world.endUnit();
+        world.advance(1);
+        expect([session.queue, queue!.deleted, [...world.broker.log.queueNames()]]).toEqual([null, true, []]);
+        world.topic('a', ['one', 'two']);
+        world.advance(1);
+        expect(world.session('s', new Link(), 1000)).toBe(session);
+        world.topic('a', 'three');
+        expect(drain(session.queue)).toEqual(['one', 'two', 'three']);
+      },
+    );
+
+    test('keeps its queue while a message is in it, with somebody, or not yet durable', () => {
+      const { world, session } = away({ durability: Durability.Fsync });
+      world.topic('a', 'x');
+      const { queue } = session;
+      world.vhost.detachSession(session);
+      world.advance(1);
+      expect(session.queue).toBe(queue);
+      const taker = new Taker('t', 1);
+      queue!.attach(taker, false);
+      world.vhost.detachSession(session);
+      world.advance(1);
+      expect(session.queue).toBe(queue);
+      queue!.settle(taker.got[0]!.tag, 0);
+      world.vhost.detachSession(session);
+      world.advance(1);
+      expect(session.queue).toBeNull();
+    });
+
+    test('is not disturbed in the turn in which its client leaves: what is under way still reaches its queue', () => {
+      const { world, session } = away();
+      const route = world.resolve('amq.topic', 'a');
+      world.topic('a', 'x');
+      expect(drain(session.queue)).toEqual(['x']);
+      world.vhost.detachSession(session);
+      world.vhost.publish(textRun('y'), route);
+      world.advance(1);
+      expect(drain(session.queue)).toEqual(['y']);
+    });
+
+    test('is known to whoever keeps state for it', () => {
+      const { world, session } = away();
+      const rested: string[] = [];
+      world.broker.observeSessions({
+        onSessionEnded: () => undefined,
+        onSessionRests: ({ clientId }) => void rested.push(clientId),
+      });
+      world.advance(1);
+      expect(rested).toEqual([]);
+      world.vhost.detachSession(session);
+      world.session('s', new Link(), 1000);
+      world.advance(1);
+      expect(rested).toEqual([]);
+      world.vhost.detachSession(session);
+      world.advance(1);
+      world.advance(1);
+      expect(rested).toEqual(['s']);
+    });
+
+    test('has its queue all the same when it asked for a certain one', () => {
+      const world = new CoreWorld();
+      const session = world.session('s', new Link(), 1000);
+      session.queueArguments = new Map([['x-max-length', '1']]);
+      world.subscribe(session, 'a', 1);
+      world.vhost.detachSession(session);
+      world.advance(1);
+      world.topic('a', ['one', 'two']);
+      expect(drain(session.queue)).toEqual(['two']);
+    });
+  });
+
   test('one without expiry ends with its link', () => {
     const world = new CoreWorld();
     const session = world.session('s', new Link(), 0);
     world.subscribe(session, 'a', 1);
-    const { queue } = session;
+    const queue = session.wake();
     world.vhost.detachSession(session);
-    expect([session.ended, queue!.deleted, world.vhost.sessions.has('s')]).toEqual([true, true, false]);
+    expect([session.ended, queue.deleted, world.vhost.sessions.has('s')]).toEqual([true, true, false]);
     expect(world.topic('a', 'x').run.matched).toBe(false);
   });
 
   test('one with expiry ends so long after its link has gone, unless it comes back', () => {
     const world = new CoreWorld();
     const ended: string[] = [];
-    world.broker.observeSessions({ onSessionEnded: (_vhost, { clientId }) => void ended.push(clientId) });
+    world.broker.observeSessions({
+      onSessionEnded: (_vhost, { clientId }) => void ended.push(clientId),
+      onSessionRests: () => undefined,
+    });
     for (const id of ['short', 'back', 'forever', 'here']) {
       world.session(id, new Link(), id === 'forever' ? Number.POSITIVE_INFINITY : 1000);
     }
@@ -705,6 +797,7 @@ describe('sessions', () => {
     const seen: string[] = [];
     world.broker.observeSessions({
       onSessionEnded: (_vhost, { subscriptions }) => void seen.push(...subscriptions.keys()),
+      onSessionRests: () => undefined,
     });
     world.vhost.endSession(session);
     world.vhost.endSession(session);
