@@ -13,8 +13,9 @@ export function addToBag(bag: BindingBag | undefined | null, binding: Binding): 
   if (bag === undefined || bag === null) return binding;
   if (bag instanceof Set) return bag.add(binding);
   if (!Array.isArray(bag)) return [bag, binding];
-  bag.push(binding);
-  return bag.length < SET_FROM ? bag : new Set(bag);
+  if (bag.length + 1 >= SET_FROM) return new Set(bag).add(binding);
+  // Not push(), which makes room for sixteen more.
+  return bag.concat(binding);
 }
 
 /** The bag without the binding (or an equal one), null when nothing is left. What is not there is not missed. */
@@ -33,7 +34,7 @@ export function removeFromBag(bag: BindingBag, binding: Binding): BindingBag | n
   let index = bag.indexOf(binding);
   if (index < 0) index = bag.findIndex((other) => sameBinding(other, binding));
   if (index >= 0) bag.splice(index, 1);
-  return bag.length === 0 ? null : bag;
+  return bag.length > 1 ? bag : (bag[0] ?? null);
 }
 
 export function bagSize(bag: BindingBag): number {

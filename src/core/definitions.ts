@@ -98,12 +98,12 @@ function storedBinding(binding: Binding): StoredBinding {
 
 export function encodeSession(session: Session): Uint8Array {
   const subscriptions: StoredSubscription[] = [];
-  for (const { filter, options, binding, queue, selector } of session.subscriptions.values()) {
+  for (const { filter, options, exchange, key, queue, selector } of session.subscriptions.values()) {
     subscriptions.push({
       filter,
       options,
-      exchange: binding?.source ?? null,
-      pattern: binding?.key ?? '',
+      exchange,
+      pattern: key,
       queue: queue?.name ?? '',
       ...(selector !== null && { selector: selector.text }),
     });

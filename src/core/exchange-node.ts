@@ -31,9 +31,10 @@ export class Exchange implements Destination {
   readonly id = nextDestinationId();
   readonly spec: ExchangeSpec;
   readonly router: Router;
-  /** Bindings whose source it is. */
+  /** Bindings whose source it is, without the subscriptions of sessions, which are counted. */
   readonly bindings = new Set<Binding>();
-  /** Those of them that lead to other exchanges: few, where the others may be a million. */
+  subscriptionCount = 0;
+  /** Those of the bindings that lead to other exchanges: few, where the others may be a million. */
   readonly onward = new Set<Binding>();
   /** Bindings that lead here from other exchanges. */
   readonly incoming = new Set<Binding>();
@@ -59,6 +60,10 @@ export class Exchange implements Destination {
 
   mayReceive(_address: Address): boolean {
     return true;
+  }
+
+  get bindingCount(): number {
+    return this.bindings.size + this.subscriptionCount;
   }
 
   add(binding: Binding): void {

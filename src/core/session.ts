@@ -5,7 +5,7 @@
 // it is empty and nobody is connected (Vhost.rest).
 import type { Address } from './address.ts';
 import { Action, type Authorizer, type Principal } from './authorizer.ts';
-import { type Binding, NO_ARGUMENTS, type SubscriptionOptions } from './binding.ts';
+import { type Binding, NO_ARGUMENTS } from './binding.ts';
 import {
   type DeliveryOptions,
   type DeliveryPlan,
@@ -17,7 +17,7 @@ import {
 import type { Guarantee } from './guarantee.ts';
 import type { Queue } from './queue.ts';
 import { addressResource } from './resource.ts';
-import type { Selector } from './selector/selector.ts';
+import { SubscriptionTable } from './subscription.ts';
 
 /** The connected client's side. */
 export interface SessionLink {
@@ -37,17 +37,6 @@ export interface SessionHome {
   makeSessionQueue(session: Session): Queue;
 }
 
-export interface Subscription {
-  /** As the client wrote it; the key under which it is replaced or removed. */
-  readonly filter: string;
-  readonly options: SubscriptionOptions;
-  /** Null when the subscription reads a queue of its own (shared, $queue/…): `queue` then. */
-  readonly binding: Binding | null;
-  readonly queue: Queue | null;
-  /** Of what it would get, it wants what this selects. */
-  readonly selector: Selector | null;
-}
-
 export class Session implements Destination {
   readonly id = nextDestinationId();
   routeStamp = 0;
@@ -55,7 +44,7 @@ export class Session implements Destination {
   /** The same user each time; the object is that of the latest connection. */
   principal: Principal;
   readonly clientId: string;
-  readonly subscriptions = new Map<string, Subscription>();
+  readonly subscriptions = new SubscriptionTable();
   /** It has had a subscription for messages delivered at least once: what comes for it is stored. */
   stores = false;
   /** For those messages. Null until one comes, and while the session rests. */

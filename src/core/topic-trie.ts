@@ -1,24 +1,29 @@
 // Finds the bindings whose pattern matches a routing key. Patterns are paths (routing-key.ts): levels separated by '/', where the level '+' is exactly one
 // level and the level '#' zero or more, anywhere. Patterns without wildcards are looked up as a whole in one map; the others stand in a trie with one node
-// per level.
+// per level. Below a literal level, a binding that is alone there stands itself in place of nodes: of a million clients with a pattern each, most are.
 //
-//   a/+/c   a/#   a/#/z         (root) ── a ──┬── + ── c ●
-//                                             └── # ●─ z ●      ● bindings
+//   a/+/c   a/#   a/#/z   b/+/c         (root) ─┬─ a ──┬── + ── c ●
+//                                               │      └── # ●─ z ●      ● bindings
+//                                               └─ b ● (+/c)
 //
 // A match follows all nodes that the key can have reached so far, level by level, each node once per level however many ways lead to it: its cost is bounded
-// by levels × nodes, and '#' after '#' (which means the same) is stored once, so no pattern makes it explode.
+// by levels × nodes, and '#' after '#' (which means the same) is stored once, so no pattern makes it explode. A binding in place of nodes is never behind a
+// '#', so it is met once per match, and costs levels × levels.
 import type { Binding } from './binding.ts';
-import { addBagTo, addToBag, type BindingBag, bagSize, removeFromBag } from './binding-bag.ts';
+import { addBagTo, addToBag, type BindingBag, bagSize, removeFromBag, sameBinding } from './binding-bag.ts';
 import type { RouteResult } from './exchange.ts';
 import type { RoutingKey } from './routing-key.ts';
 
+/** What stands below a level: a node, or the one binding whose pattern goes on there. */
+type Child = TrieNode | Binding;
+
 class TrieNode {
-  readonly label: string;
   /** Reached by '#': stays reached whatever level comes next. */
   readonly loops: boolean;
-  /** The only literal child, as long as there is but one; then `children` is null. */
-  onlyChild: TrieNode | null;
-  children: Map<string, TrieNode> | null;
+  /** The only literal child and its level, as long as there is but one; then `children` is null. */
+  onlyLevel: string;
+  onlyChild: Child | null;
+  children: Map<string, Child> | null;
   /** Child for '+'. */
   one: TrieNode | null;
   /** Child for '#'. A node that loops has none. */
@@ -27,9 +32,9 @@ class TrieNode {
   /** The level of the match that reached this node last. */
   stamp: number;
 
-  constructor(label: string) {
-    this.label = label;
-    this.loops = label === '#';
+  constructor(loops: boolean) {
+    this.loops = loops;
+    this.onlyLevel = '';
     this.onlyChild = null;
     this.children = null;
     this.one = null;
@@ -38,44 +43,47 @@ class TrieNode {
     this.stamp = 0;
   }
 
-  child(label: string): TrieNode | null {
-    if (this.children !== null) return this.children.get(label) ?? null;
-    return this.onlyChild !== null && this.onlyChild.label === label ? this.onlyChild : null;
+  /** The child for a literal level. */
+  child(level: string): Child | null {
+    if (this.children !== null) return this.children.get(level) ?? null;
+    return this.onlyChild !== null && this.onlyLevel === level ? this.onlyChild : null;
+  }
+
+  setChild(level: string, child: Child): void {
+    if (this.children !== null) this.children.set(level, child);
+    else if (this.onlyChild === null || this.onlyLevel === level) {
+      this.onlyLevel = level;
+      this.onlyChild = child;
+    } else {
+      this.children = new Map([
+        [this.onlyLevel, this.onlyChild],
+        [level, child],
+      ]);
+      this.onlyLevel = '';
+      this.onlyChild = null;
+    }
   }
 
   /** The child for one level of a pattern. */
-  step(level: string): TrieNode | null {
+  step(level: string): Child | null {
     if (level === '+') return this.one;
     if (level === '#') return this.many;
     return this.child(level);
   }
 
-  stepOrGrow(level: string): TrieNode {
-    const there = this.step(level);
-    if (there !== null) return there;
-    const node = new TrieNode(level);
-    if (level === '+') this.one = node;
-    else if (level === '#') this.many = node;
-    else if (this.children !== null) this.children.set(level, node);
-    else if (this.onlyChild === null) this.onlyChild = node;
-    else {
-      this.children = new Map([
-        [this.onlyChild.label, this.onlyChild],
-        [level, node],
-      ]);
-      this.onlyChild = null;
-    }
-    return node;
-  }
-
   cut(level: string): void {
     if (level === '+') this.one = null;
     else if (level === '#') this.many = null;
-    else if (this.children === null) this.onlyChild = null;
-    else {
+    else if (this.children === null) {
+      this.onlyLevel = '';
+      this.onlyChild = null;
+    } else {
       this.children.delete(level);
       if (this.children.size === 1) {
-        for (const last of this.children.values()) this.onlyChild = last;
+        for (const [last, child] of this.children) {
+          this.onlyLevel = last;
+          this.onlyChild = child;
+        }
         this.children = null;
       }
     }
@@ -91,7 +99,7 @@ class TrieNode {
 // [MQTT-3.3.2-3], [3.1.1 MQTT-3.3.2-3] [MQTT-4.7.3-4]
 export class TopicTrie {
   private readonly exact = new Map<string, BindingBag>();
-  private readonly root = new TrieNode('');
+  private readonly root = new TrieNode(false);
   private bindings = 0;
   private stamp = 0;
   /** Scratch of match(): the nodes reached after this level and after the next. */
@@ -110,8 +118,37 @@ export class TopicTrie {
       this.exact.set(binding.key, addToBag(this.exact.get(binding.key), binding));
       return;
     }
-    let node = this.root;
-    for (const level of levels) node = node.stepOrGrow(level);
+    this.place(binding, levels, this.root, 0);
+  }
+
+  /** Puts a binding under `node`, to which levels[0, depth) have led. */
+  private place(binding: Binding, levels: readonly string[], from: TrieNode, depth: number): void {
+    let node = from;
+    // There is no '#' before: where there is, none stands in place of nodes.
+    let mayStandAlone = true;
+    for (let i = depth; i < levels.length; i++) {
+      const level = levels[i]!;
+      const there = node.step(level);
+      if (there instanceof TrieNode) {
+        node = there;
+        if (node.loops) mayStandAlone = false;
+        continue;
+      }
+      if (level === '+') node = node.one = new TrieNode(false);
+      else if (level === '#') {
+        node = node.many = new TrieNode(true);
+        mayStandAlone = false;
+      } else if (there === null && mayStandAlone) {
+        node.setChild(level, binding);
+        return;
+      } else {
+        const grown = new TrieNode(false);
+        node.setChild(level, grown);
+        // It is not alone any more.
+        if (there !== null) this.place(there, wildcardLevels(there.key)!, grown, i + 1);
+        node = grown;
+      }
+    }
     node.bag = addToBag(node.bag, binding);
   }
 
@@ -132,15 +169,26 @@ export class TopicTrie {
     for (const level of levels) {
       const next = node.step(level);
       if (next === null) return false;
+      if (!(next instanceof TrieNode)) {
+        if (!sameBinding(next, binding)) return false;
+        node.cut(level);
+        this.prune(path, levels);
+        this.bindings--;
+        return true;
+      }
       node = next;
       path.push(node);
     }
     if (node.bag === null) return false;
     const before = bagSize(node.bag);
     node.bag = removeFromBag(node.bag, binding);
-    // What holds nothing any more goes, up to the first node that still does.
-    for (let i = levels.length; i > 0 && path[i]!.bare; i--) path[i - 1]!.cut(levels[i - 1]!);
+    this.prune(path, levels);
     return this.countRemoved(before, node.bag);
+  }
+
+  /** What holds nothing any more goes, up to the first node that still does. */
+  private prune(path: readonly TrieNode[], levels: readonly string[]): void {
+    for (let i = path.length - 1; i > 0 && path[i]!.bare; i--) path[i - 1]!.cut(levels[i - 1]!);
   }
 
   /** Appends the bindings of every pattern that matches, each binding once. */
@@ -157,15 +205,15 @@ export class TopicTrie {
       // A wildcard in the first level does not match a first level that starts with '$' [MQTT-4.7.2-1].
       const child = root.child(levels[0]!);
       this.stamp++;
-      if (child !== null) this.reach(child, reached);
+      if (child !== null) this.reachChild(child, reached, levels, 1, result);
     } else {
       this.stamp++;
       this.reach(root, next);
-      this.advance(next, levels[0]!, reached);
+      this.advance(next, levels, 0, reached, result);
       next.length = 0;
     }
     for (let i = 1; i < levels.length && reached.length > 0; i++) {
-      this.advance(reached, levels[i]!, next);
+      this.advance(reached, levels, i, next, result);
       reached.length = 0;
       const swap = reached;
       reached = next;
@@ -180,16 +228,35 @@ export class TopicTrie {
     this.reachedNext = next;
   }
 
-  /** From the nodes reached before `level` to those reached after it. */
-  private advance(from: readonly TrieNode[], level: string, to: TrieNode[]): void {
+  /** From the nodes reached before levels[at] to those reached after it. */
+  private advance(
+    from: readonly TrieNode[],
+    levels: readonly string[],
+    at: number,
+    to: TrieNode[],
+    result: RouteResult,
+  ): void {
+    const level = levels[at]!;
     this.stamp++;
     for (let i = 0; i < from.length; i++) {
       const node = from[i]!;
       if (node.loops) this.reach(node, to);
       const child = node.child(level);
-      if (child !== null) this.reach(child, to);
+      if (child !== null) this.reachChild(child, to, levels, at + 1, result);
       if (node.one !== null) this.reach(node.one, to);
     }
+  }
+
+  /** depth: so many levels lead to the child, of the key as of the pattern. */
+  private reachChild(
+    child: Child,
+    list: TrieNode[],
+    levels: readonly string[],
+    depth: number,
+    result: RouteResult,
+  ): void {
+    if (child instanceof TrieNode) this.reach(child, list);
+    else if (restMatches(child.key.split('/'), levels, depth)) result.add(child);
   }
 
   private reach(node: TrieNode, list: TrieNode[]): void {
@@ -213,4 +280,27 @@ function wildcardLevels(pattern: string): string[] | null {
   const levels = pattern.split('/');
   if (!levels.includes('+') && !levels.includes('#')) return null;
   return levels.filter((level, i) => level !== '#' || levels[i - 1] !== '#');
+}
+
+/** Whether pattern and key match from level `depth` on. */
+function restMatches(pattern: readonly string[], levels: readonly string[], depth: number): boolean {
+  let p = depth;
+  let l = depth;
+  // The last '#', and the first level that is not its own.
+  let many = -1;
+  let after = depth;
+  while (l < levels.length) {
+    if (p < pattern.length && pattern[p] === '#') {
+      many = p++;
+      after = l;
+    } else if (p < pattern.length && (pattern[p] === '+' || pattern[p] === levels[l])) {
+      p++;
+      l++;
+    } else if (many >= 0) {
+      p = many + 1;
+      l = ++after;
+    } else return false;
+  }
+  while (pattern[p] === '#') p++;
+  return p === pattern.length;
 }

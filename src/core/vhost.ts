@@ -27,6 +27,7 @@ import type { Run } from './run.ts';
 import { encodeRun } from './run-record.ts';
 import { SELECTOR_ARGUMENT, type Selector } from './selector/selector.ts';
 import { Session, type SessionHome } from './session.ts';
+import { Subscription } from './subscription.ts';
 
 /** Retained messages let go in one tick: a mass expiry is spread over several. */
 const RETAINED_EXPIRED_PER_TICK = 10_000;
@@ -181,6 +182,11 @@ export class Vhost implements QueueOwner, SessionHome {
       throw new BrokerError('access-refused', `exchange ${JSON.stringify(name)} is the broker's own`);
     }
     for (const binding of [...exchange.bindings, ...exchange.incoming]) this.unbind(binding);
+    if (exchange.subscriptionCount > 0) {
+      for (const session of this.sessions.values()) {
+        for (const one of session.subscriptions.values()) if (one.exchange === name) this.unbindSubscription(one);
+      }
+    }
     this.exchanges.delete(name);
     this.bindingsChanged();
     if (exchange.spec.durable) this.state?.remove('exchange', `${this.name}\0${name}`);
@@ -246,7 +252,7 @@ export class Vhost implements QueueOwner, SessionHome {
     queue.delete();
   }
 
-  /** Binds a queue, session, direct subscriber or exchange to an exchange. Binding the same again gives the binding there is. */
+  /** Binds a queue, direct subscriber or exchange to an exchange; a session subscribes. Binding the same again gives the binding there is. */
   bind(
     source: string,
     destination: Destination,
@@ -254,9 +260,7 @@ export class Vhost implements QueueOwner, SessionHome {
     args: ReadonlyMap<string, string> = NO_ARGUMENTS,
     subscription: SubscriptionOptions | null = null,
   ): Binding {
-    const exchange = this.exchanges.get(source);
-    if (exchange === undefined)
-      throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(source)} in vhost ${this.name}`);
+    const exchange = this.exchangeOf(source);
     if (subscription === null) {
       const existing = exchange.find(destination, key, args, bindingsTo(destination));
       if (existing !== null) return existing;
@@ -298,7 +302,35 @@ export class Vhost implements QueueOwner, SessionHome {
       }
     }
     this.bindingsChanged();
-    if (exchange.spec.autoDelete && exchange.bindings.size === 0) this.deleteExchange(exchange.spec.name);
+    this.dropUnbound(exchange);
+  }
+
+  private exchangeOf(name: string): Exchange {
+    const exchange = this.exchanges.get(name);
+    if (exchange === undefined)
+      throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(name)} in vhost ${this.name}`);
+    return exchange;
+  }
+
+  private dropUnbound(exchange: Exchange): void {
+    if (exchange.spec.autoDelete && exchange.bindingCount === 0) this.deleteExchange(exchange.spec.name);
+  }
+
+  private bindSubscription(subscription: Subscription, exchange: Exchange): void {
+    exchange.router.bind(subscription);
+    exchange.subscriptionCount++;
+    subscription.bound = true;
+    this.bindingsChanged();
+  }
+
+  private unbindSubscription(subscription: Subscription): void {
+    if (!subscription.bound) return;
+    subscription.bound = false;
+    const exchange = this.exchangeOf(subscription.source);
+    exchange.router.unbind(subscription);
+    exchange.subscriptionCount--;
+    this.bindingsChanged();
+    this.dropUnbound(exchange);
   }
 
   /** Session queues are not definitions of their own: they come back with their session. */
@@ -382,9 +414,7 @@ export class Vhost implements QueueOwner, SessionHome {
   endSession(session: Session): void {
     if (session.ended) return;
     session.ended = true;
-    for (const subscription of session.subscriptions.values()) {
-      if (subscription.binding !== null) this.unbind(subscription.binding);
-    }
+    for (const subscription of session.subscriptions.values()) this.unbindSubscription(subscription);
     if (session.queue !== null) {
       session.queue.delete();
       this.expiring.delete(session.queue);
@@ -413,11 +443,14 @@ export class Vhost implements QueueOwner, SessionHome {
       // What it asked for is taken now, and some of it decides how messages are routed to it.
       if (session.queueArguments.size > 0) session.wake();
     }
-    // Replaced, not added to: no moment without a binding, so nothing is missed [MQTT-3.8.4-3].
+    const made = new Subscription(session, filter, options, selector, exchange, pattern, null);
     const before = session.subscriptions.get(filter);
-    const binding = this.bind(exchange, session, pattern, selectorArguments(selector), options);
-    if (before?.binding != null) this.unbind(before.binding);
-    session.subscriptions.set(filter, { filter, options, binding, queue: null, selector });
+    // Clients that come back often ask for what they have.
+    if (before?.bound === true && before.isSame(made)) return;
+    // Replaced, not added to: no moment without a binding, so nothing is missed [MQTT-3.8.4-3].
+    this.bindSubscription(made, this.exchangeOf(exchange));
+    if (before !== undefined) this.unbindSubscription(before);
+    session.subscriptions.set(made);
     if (session.durable) this.saveSession(session);
   }
 
@@ -429,7 +462,7 @@ export class Vhost implements QueueOwner, SessionHome {
     options: SubscriptionOptions,
     selector: Selector | null = null,
   ): void {
-    session.subscriptions.set(filter, { filter, options, binding: null, queue, selector });
+    session.subscriptions.set(new Subscription(session, filter, options, selector, null, '', queue));
     if (session.durable) this.saveSession(session);
   }
 
@@ -438,7 +471,7 @@ export class Vhost implements QueueOwner, SessionHome {
     const subscription = session.subscriptions.get(filter);
     if (subscription === undefined) return false;
     session.subscriptions.delete(filter);
-    if (subscription.binding !== null) this.unbind(subscription.binding);
+    this.unbindSubscription(subscription);
     if (session.durable) this.saveSession(session);
     return true;
   }
@@ -487,9 +520,10 @@ export class Vhost implements QueueOwner, SessionHome {
       // An exchange that was not durable, or has been deleted, has taken its bindings with it.
       if (exchange !== null && !this.exchanges.has(exchange)) continue;
       const selector = this.broker.selectors.get(text);
-      const args = selectorArguments(selector);
-      const binding = exchange === null ? null : this.bind(exchange, session, pattern, args, options);
-      session.subscriptions.set(filter, { filter, options, binding, queue: this.queues.get(queue) ?? null, selector });
+      const reads = this.queues.get(queue) ?? null;
+      const subscription = new Subscription(session, filter, options, selector, exchange, pattern, reads);
+      if (exchange !== null) this.bindSubscription(subscription, this.exchangeOf(exchange));
+      session.subscriptions.set(subscription);
     }
   }
 
@@ -549,10 +583,6 @@ export class Vhost implements QueueOwner, SessionHome {
 function bindingsTo(destination: Destination): Set<Binding> | null {
   if (destination instanceof Queue) return destination.bindings;
   return destination instanceof Exchange ? destination.incoming : null;
-}
-
-function selectorArguments(selector: Selector | null): ReadonlyMap<string, string> {
-  return selector === null ? NO_ARGUMENTS : new Map([[SELECTOR_ARGUMENT, selector.text]]);
 }
 
 function durabilityOf(spec: QueueSpec, preset: Durability): Durability {

@@ -89,14 +89,14 @@ function survivors(vhost: Vhost): unknown {
         name: session.clientId,
         principal: session.principal.name,
         expiryMs: session.expiryMs,
-        queue: session.queue === null ? null : session.queue.readyCount + session.queue.unsettledCount,
+        stored: session.stores ? (session.queue?.readyCount ?? 0) + (session.queue?.unsettledCount ?? 0) : null,
         queueArguments: [...session.queueArguments],
         subscriptions: [...session.subscriptions.values()]
-          .filter(({ binding }) => binding === null || vhost.exchanges.get(binding.source)?.spec.durable === true)
-          .map(({ filter, options, binding, queue }) => ({
+          .filter(({ exchange }) => exchange === null || vhost.exchanges.get(exchange)?.spec.durable === true)
+          .map(({ filter, options, exchange, key, queue }) => ({
             filter,
             options,
-            binding: binding === null ? null : [binding.source, binding.key],
+            binding: exchange === null ? null : [exchange, key],
             // By its name: one that was deleted and declared again is taken up again.
             queue: queue !== null && vhost.queues.get(queue.name)?.spec.durable === true ? queue.name : null,
           })),

@@ -319,7 +319,7 @@ function leaveNothing(world: World, peers: readonly (Peer | null)[]): void {
     retries: mqttAdapter.retries.count,
     unsettled: [...vhost.queues.values()].reduce((sum, queue) => sum + queue.unsettledCount, 0),
     consumers: [...vhost.queues.values()].reduce((sum, queue) => sum + queue.consumerCount, 0),
-    bindings: [...vhost.exchanges.values()].reduce((sum, exchange) => sum + exchange.bindings.size, 0),
+    bindings: [...vhost.exchanges.values()].reduce((sum, exchange) => sum + exchange.bindingCount, 0),
     opened: broker.counters.connectionsOpened - broker.counters.connectionsClosed,
   };
   for (const [what, count] of Object.entries(left))

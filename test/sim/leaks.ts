@@ -29,7 +29,7 @@ export function checkLeaks(oracle: Oracle, world: World, network: Network, slots
     }
     if (oracle.crashes.count > 0) continue;
     for (const exchange of vhost.exchanges.values())
-      expect('bindings', `bindings of ${exchange.spec.name}`, exchange.bindings.size);
+      expect('bindings', `bindings of ${exchange.spec.name}`, exchange.bindingCount);
   }
 }
 
