@@ -475,7 +475,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   }
 
   onQueueMade(): void {
-    attachOwnQueue(this);
+    // Not while it is leaving: its own will may be the message.
+    if (this.session !== null) attachOwnQueue(this);
   }
 
   onTakenOver(): void {

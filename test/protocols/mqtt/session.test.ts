@@ -1,6 +1,7 @@
 // What a client sees, on real bytes through the whole broker in memory.
 import { describe, expect, test } from 'vitest';
 import {
+  type Connect,
   connect,
   disconnect,
   PINGREQ,
@@ -301,6 +302,76 @@ describe('sessions', () => {
     expect(subscriber.messages().map((m) => Buffer.from(m.payload).toString())).toEqual(['3']);
     subscriber.send(puback(1), puback(3));
     expect(subscriber.messages()).toHaveLength(2);
+  });
+});
+
+describe('a session at rest', () => {
+  const expires = properties({ sessionExpiryIntervalS: 1000 });
+  const staying = (world: World, fields: Partial<Connect> = {}) =>
+    MqttClient.connected(world, 's', { clean: false, properties: expires, ...fields });
+  const back = (world: World) => {
+    const client = new MqttClient(world);
+    client.send(connect({ clientId: 's', clean: false, properties: expires }));
+    return client;
+  };
+  /** Until it has noticed that its clients have left. */
+  const rest = (world: World) => {
+    world.advance(1000);
+    world.broker.tick();
+  };
+
+  test.each([true, false])(
+    'gets what comes for it when its client is back, and settles it (messages before: %s)',
+    (used) => {
+      const world = new World();
+      const publisher = MqttClient.connected(world, 'p');
+      const before = staying(world);
+      before.subscribe('a/+', 1);
+      if (used) {
+        publisher.publish('a/b', 'early', { qos: 1 });
+        expect(before.texts()).toEqual(['a/b early']);
+        before.send(puback(1));
+      }
+      before.hangUp();
+      rest(world);
+      const session = world.broker.vhosts.get('/')!.sessions.get('s')!;
+      expect(session.queue === null && session.state === null).toBe(true);
+      publisher.publish('a/b', 'x', { qos: 1 });
+      rest(world);
+      const client = back(world);
+      expect(client.texts()).toEqual(['a/b x']);
+      publisher.publish('a/c', 'y', { qos: 1 });
+      expect(client.texts()).toEqual(['a/c y']);
+      client.send(puback(1), puback(2));
+      world.settle();
+      expect(session.queue!.unsettledCount).toBe(0);
+    },
+  );
+
+  test('keeps what is in flight in either direction', () => {
+    const world = new World();
+    const publisher = MqttClient.connected(world, 'p');
+    const before = staying(world);
+    before.subscribe('a', 2);
+    publisher.publish('a', 'x', { qos: 2 });
+    expect(before.texts()).toEqual(['a x']);
+    before.send(pubrec(1));
+    before.publish('b', 'y', { qos: 2, packetId: 9 });
+    before.receive();
+    before.hangUp();
+    rest(world);
+    const client = back(world);
+    expect(client.receive().slice(1)).toMatchObject([{ type: PacketType.PUBREL, packetId: 1 }]);
+    client.send(pubrel(9));
+    expect(client.receive()).toMatchObject([{ type: PacketType.PUBCOMP, packetId: 9, reasonCode: 0 }]);
+  });
+
+  test('stores its own will when it subscribes to it', () => {
+    const world = new World();
+    const client = staying(world, { will: will('gone', { payload: Buffer.from('s'), qos: 1 }) });
+    client.subscribe('gone', 1);
+    client.hangUp();
+    expect(back(world).texts()).toEqual(['gone s']);
   });
 });
 
