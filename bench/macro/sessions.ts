@@ -3,12 +3,14 @@
 //
 //   npm run bench -- sessions
 //     --count N                        100000 sessions
+//     --parts                          only what they consist of: bytes of the heap per session and per subscription, of sluice
 //     --brokers NAME,…                 sluice,mosquitto,aedes
 //     --write                          the table into bench/RESULTS.md
 
 import { parseArgs } from 'node:util';
-import { type BrokerRun, restingRssBytes, withBrokers } from '../lib/broker-run.ts';
+import { type BrokerRun, pause, restingRssBytes, withBrokers } from '../lib/broker-run.ts';
 import type { RunningBroker } from '../lib/brokers/broker.ts';
+import { Heap, INSPECTED } from '../lib/heap.ts';
 import { each, PlainClient } from '../lib/plain-client.ts';
 import { writeTable } from '../lib/section.ts';
 import { asText, significant, type Table } from '../lib/table.ts';
@@ -17,6 +19,8 @@ const AT_ONCE = 500;
 /** Sessions that are visited at the end. */
 const VISITED = 1000;
 const GROUPS = 1000;
+/** Until the broker has noticed that its clients have left. */
+const NOTICE_MS = 2000;
 
 const filtersOf = (index: number): string[] => [
   `client/${index}/command`,
@@ -44,6 +48,49 @@ async function visit(port: number, count: number): Promise<number> {
   });
   publisher.cut();
   return found;
+}
+
+/** Makes the sessions without and then with subscriptions, and looks each time at what is alive in the heap. */
+async function measureParts({ running }: BrokerRun, count: number): Promise<string[]> {
+  const heap = await Heap.of(running.process);
+  const port = running.mqttPort;
+  const visitAll = (use: (client: PlainClient, index: number) => Promise<unknown>): Promise<void> =>
+    each(count, AT_ONCE, async (index) => {
+      const client = await PlainClient.connect(port, `client-${index}`, false);
+      await use(client, index);
+      client.cut();
+    });
+  // What the first connections cost is the code they run.
+  await each(AT_ONCE, AT_ONCE, async (index) => {
+    const client = await PlainClient.connect(port, `client-${index}`, true);
+    await client.subscribe(filtersOf(index), 1);
+    client.cut();
+  });
+  const usedBytes = async (): Promise<number> => {
+    await pause(NOTICE_MS);
+    return heap.usedBytes();
+  };
+  const emptyBytes = await usedBytes();
+  await visitAll(() => Promise.resolve());
+  const bareBytes = await usedBytes();
+  await visitAll((client, index) => client.subscribe(filtersOf(index), 1));
+  const fullBytes = await usedBytes();
+  heap.close();
+  const perSubscription = (fullBytes - bareBytes) / count / filtersOf(0).length;
+  return [
+    String(count),
+    ...[(bareBytes - emptyBytes) / count, perSubscription, (fullBytes - emptyBytes) / count].map((bytes) =>
+      String(Math.round(bytes)),
+    ),
+  ];
+}
+
+async function parts(count: number): Promise<number> {
+  process.env.NODE_OPTIONS = INSPECTED;
+  const rows = await withBrokers(['sluice'], (run) => measureParts(run, count));
+  const columns = ['sessions', 'heap bytes per session', 'per subscription', 'per session with 3'];
+  process.stdout.write(`\n${asText({ columns, rows, wordColumns: [] })}\n`);
+  return 0;
 }
 
 async function measure({ broker, running, directory }: BrokerRun, count: number): Promise<string[]> {
@@ -86,10 +133,12 @@ export async function run(args: string[]): Promise<number> {
     options: {
       count: { type: 'string', default: '100000' },
       brokers: { type: 'string', default: 'sluice,mosquitto,aedes' },
+      parts: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
     },
   });
   const count = Number(values.count);
+  if (values.parts) return parts(count);
   const rows = await withBrokers(values.brokers.split(','), async (broker) => {
     const row = await measure(broker, count);
     process.stderr.write(`${row.join('  ')}\n`);
