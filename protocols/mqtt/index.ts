@@ -131,7 +131,6 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     this.connections.add(connection);
     this.broker.counters.connectionsOpened++;
     transport.handler = connection;
-    transport.output.setDrainHandler(() => connection.onDrain());
   }
 
   close(): void {

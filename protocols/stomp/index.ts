@@ -136,7 +136,6 @@ export class StompAdapter implements ProtocolAdapter {
     this.connections.add(connection);
     this.broker.counters.connectionsOpened++;
     transport.handler = connection;
-    transport.output.setDrainHandler(() => connection.onDrain());
   }
 
   close(): void {

@@ -62,7 +62,11 @@ export abstract class WebSocketTransport implements GuardedTransport, OutputSink
     this.peer = peer;
     this.refused = refused;
     this.output = new Output(environment.arena, environment.turn, this, environment.congestedBytes);
-    this.output.setDrainHandler(() => this.handler.onDrain());
+    this.output.setDrainTarget(this);
+  }
+
+  onDrain(): void {
+    this.handler.onDrain();
   }
 
   abstract send(pieces: readonly Piece[]): void;

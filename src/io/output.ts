@@ -21,8 +21,16 @@ export interface OutputSink {
   send(pieces: readonly Piece[]): void;
 }
 
+/** Whoever has to know that a congested output has room again. */
+export interface DrainTarget {
+  onDrain(): void;
+}
+
 /** From here on a block is not copied into a slot but handed on as it is, if it has memory of its own. */
 export const REFERENCE_BYTES_MIN = 16 * 1024;
+
+/** Of every output that has nothing to write; nobody adds to it. */
+const NO_PIECES: Piece[] = [];
 
 export class Output {
   /** The memory that reserve() offsets refer to; changes with every reserve. */
@@ -37,10 +45,10 @@ export class Output {
   private readonly turn: Turn;
   private sink: OutputSink | null;
   private readonly congestedBytes: number;
-  private onDrain: (() => void) | null = null;
+  private drainTarget: DrainTarget | null = null;
   private slot: Slot | null = null;
   private at = 0;
-  private pieces: Piece[] = [];
+  private pieces = NO_PIECES;
   private dirty = false;
 
   constructor(arena: Arena, turn: Turn, sink: OutputSink, congestedBytes: number) {
@@ -51,9 +59,9 @@ export class Output {
     this.bytes = arena.bytes;
   }
 
-  /** drained is called when a congested output has become empty. */
-  setDrainHandler(drained: (() => void) | null): void {
-    this.onDrain = drained;
+  /** target is told when a congested output has become empty. */
+  setDrainTarget(target: DrainTarget | null): void {
+    this.drainTarget = target;
   }
 
   /** Copies bytes[start, end). */
@@ -104,7 +112,7 @@ export class Output {
     }
     if (this.slot !== null) this.closeSlot(this.slot);
     this.markDirty();
-    this.pieces.push({ bytes, slot: null });
+    this.addPiece({ bytes, slot: null });
     this.unsentBytes += bytes.length;
   }
 
@@ -114,7 +122,7 @@ export class Output {
     if (this.slot !== null) this.closeSlot(this.slot);
     const pieces = this.pieces;
     if (pieces.length > 0) {
-      this.pieces = [];
+      this.pieces = NO_PIECES;
       if (this.sink === null) {
         for (const piece of pieces) this.sent(piece);
         return;
@@ -132,14 +140,14 @@ export class Output {
     this.totalBytes += piece.bytes.length;
     if (this.congested && this.unsentBytes === 0) {
       this.congested = false;
-      if (this.onDrain !== null) this.onDrain();
+      if (this.drainTarget !== null) this.drainTarget.onDrain();
     }
   }
 
   /** Throws away what has not been handed to the sink, and all that will be appended: the stream is gone. */
   discard(): void {
     this.sink = null;
-    this.onDrain = null;
+    this.drainTarget = null;
     if (this.dirty) this.flush();
   }
 
@@ -161,14 +169,19 @@ export class Output {
       this.arena.giveBack(slot);
       return;
     }
-    this.pieces.push({ bytes: slot.bytes.subarray(slot.start, this.at), slot });
+    this.addPiece({ bytes: slot.bytes.subarray(slot.start, this.at), slot });
     // A peer that is sent a great deal in one turn holds many slots; handing them over early keeps the arena small and the socket busy.
     if (this.pieces.length >= PIECES_PER_TURN_MAX && this.sink !== null) this.flushPieces();
   }
 
+  private addPiece(piece: Piece): void {
+    if (this.pieces === NO_PIECES) this.pieces = [piece];
+    else this.pieces.push(piece);
+  }
+
   private flushPieces(): void {
     const pieces = this.pieces;
-    this.pieces = [];
+    this.pieces = NO_PIECES;
     this.sink?.send(pieces);
   }
 

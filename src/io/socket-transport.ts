@@ -10,7 +10,7 @@ import { writeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Arena } from './arena.ts';
 import type { Clock, Timer } from './clock.ts';
-import type { OutputSink, Piece } from './output.ts';
+import type { DrainTarget, OutputSink, Piece } from './output.ts';
 import { Output } from './output.ts';
 import { PiecesInFlight } from './pieces-in-flight.ts';
 import type { HandshakeGuard, Peer, Transport, TransportHandler, TransportKind } from './transport.ts';
@@ -55,7 +55,14 @@ export function writeDirectly(descriptor: number, bytes: Uint8Array, size: numbe
   }
 }
 
-export class SocketTransport implements Transport, OutputSink {
+/** Where a socket finds its transport: listeners and callbacks are the same functions for all sockets, as there may be a great many that do nothing. */
+const TRANSPORT = Symbol('transport');
+
+interface OwnedSocket extends Socket {
+  [TRANSPORT]?: SocketTransport;
+}
+
+export class SocketTransport implements Transport, OutputSink, DrainTarget {
   readonly kind: TransportKind;
   readonly peer: Peer;
   readonly listener: string;
@@ -94,14 +101,19 @@ export class SocketTransport implements Transport, OutputSink {
     this.listener = listener;
     this.peer = peerOf(socket.remoteAddress, socket.remotePort);
     this.output = new Output(environment.arena, environment.turn, this, environment.congestedBytes);
-    this.output.setDrainHandler(() => this.handler.onDrain());
+    this.output.setDrainTarget(this);
     this.inFlight = new PiecesInFlight(this.output);
     this.descriptor = descriptor;
-    socket.on('error', this.onError);
-    socket.on('close', this.onClose);
-    socket.on('end', this.onPeerEnd);
-    if (!sharedBuffer) socket.on('data', this.onData);
+    (socket as OwnedSocket)[TRANSPORT] = this;
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    socket.on('end', onPeerEnd);
+    if (!sharedBuffer) socket.on('data', onData);
     socket.resume();
+  }
+
+  onDrain(): void {
+    this.handler.onDrain();
   }
 
   /** byteCount bytes stand at the beginning of the arena's read buffer. Returns false when reading is to stop. */
@@ -207,10 +219,10 @@ export class SocketTransport implements Transport, OutputSink {
     this.handler = IGNORE;
     this.guard = null;
     this.output.discard();
-    socket.off('error', this.onError);
-    socket.off('close', this.onClose);
-    socket.off('end', this.onPeerEnd);
-    socket.off('data', this.onData);
+    socket.off('error', onError);
+    socket.off('close', onClose);
+    socket.off('end', onPeerEnd);
+    socket.off('data', onData);
     socket.pause();
     // Back to "nobody reads yet", so that the next reader's 'data' handler starts the flow.
     (socket as { readableFlowing: boolean | null }).readableFlowing = null;
@@ -218,11 +230,11 @@ export class SocketTransport implements Transport, OutputSink {
     return socket;
   }
 
-  private readonly onData = (chunk: Buffer): void => {
+  onData(chunk: Buffer): void {
     if (this.deaf) return;
     this.hand(chunk, 0, chunk.length);
     if (!this.released) this.mayReadOn(chunk.length, STREAM_READ_BYTES);
-  };
+  }
 
   private hand(bytes: Uint8Array, start: number, end: number): void {
     const turn = this.environment.turn;
@@ -234,11 +246,11 @@ export class SocketTransport implements Transport, OutputSink {
     }
   }
 
-  private readonly onError = (error: Error): void => {
+  onError(error: Error): void {
     this.error ??= error;
-  };
+  }
 
-  private readonly onClose = (): void => {
+  onClose(): void {
     if (this.gone) return;
     this.gone = true;
     this.deaf = true;
@@ -248,18 +260,16 @@ export class SocketTransport implements Transport, OutputSink {
     // Closed means that the kernel has let go of the memory, written or not.
     this.inFlight.releaseAll();
     this.tell(this.error);
-  };
+  }
 
-  private readonly onPeerEnd = (): void => {
+  onPeerEnd(): void {
     if (this.deaf) return;
     this.deaf = true;
-    this.environment.clock.endOfTurn(this.afterPeerEnd);
-  };
-
-  private readonly afterPeerEnd = (): void => {
-    this.end();
-    this.tell(null);
-  };
+    this.environment.clock.endOfTurn(() => {
+      this.end();
+      this.tell(null);
+    });
+  }
 
   private tell(error: Error | null): void {
     if (this.told) return;
@@ -279,19 +289,40 @@ export class SocketTransport implements Transport, OutputSink {
     if (!this.yielding) {
       this.yielding = true;
       this.updateReading();
-      this.environment.clock.endOfTurn(this.afterYield);
+      this.environment.clock.endOfTurn(() => this.afterYield());
     }
     return false;
   }
 
-  private readonly afterYield = (): void => {
+  private afterYield(): void {
     this.yielding = false;
     if (!this.released) this.updateReading();
-  };
+  }
 
   private updateReading(): void {
     if (this.gone) return;
     if (this.ended || (this.pauseCount === 0 && !this.yielding)) this.socket.resume();
     else this.socket.pause();
   }
+}
+
+function onData(this: OwnedSocket, chunk: Buffer): void {
+  this[TRANSPORT]!.onData(chunk);
+}
+
+function onError(this: OwnedSocket, error: Error): void {
+  this[TRANSPORT]!.onError(error);
+}
+
+function onClose(this: OwnedSocket): void {
+  this[TRANSPORT]!.onClose();
+}
+
+function onPeerEnd(this: OwnedSocket): void {
+  this[TRANSPORT]!.onPeerEnd();
+}
+
+/** The callback of `onread` for all sockets that share a buffer: bytes for the transport of this socket. */
+export function onSharedRead(this: unknown, byteCount: number): boolean {
+  return (this as OwnedSocket)[TRANSPORT]!.onReadBuffer(byteCount);
 }

@@ -1,15 +1,22 @@
 // A TCP listener: accepts connections and turns each into a Transport. Knows nothing of protocols, and nothing of what becomes of a transport.
 //
 // Reading without a buffer per connection: net.Socket reads into a given buffer (`onread`) only if it was made with it, which an accepted socket was not.
-// So the accepted socket, still paused, is stripped of its handle and a second socket is made around that handle. The handle is not part of Node's
-// documented interface; before the first listener opens, a self-test on the loopback shows whether this works here. If not, 'data' events serve. The same
-// goes for the handle's descriptor, to which answers are written.
-import type { AddressInfo, ListenOptions, Socket as NetSocket, Server, SocketConstructorOpts } from 'node:net';
+// So new connections are taken from the listening handle itself, before a socket is made of them, and the socket is made here. Handles are not part of
+// Node's documented interface; before the first listener opens, a self-test on the loopback shows whether this works here. If not, 'data' events serve.
+// The same goes for the handle's descriptor, to which answers are written.
+import type {
+  AddressInfo,
+  ListenOptions,
+  Socket as NetSocket,
+  OnReadOpts,
+  Server,
+  SocketConstructorOpts,
+} from 'node:net';
 import { connect, createServer, Socket } from 'node:net';
 import { LimitedLog } from './limited-log.ts';
 import type { Logger } from './logger.ts';
 import type { TransportEnvironment } from './socket-transport.ts';
-import { SocketTransport, writeDirectly } from './socket-transport.ts';
+import { onSharedRead, SocketTransport, writeDirectly } from './socket-transport.ts';
 
 /** Waiting connections the kernel keeps for us: a thousand devices that come back after a power cut do not have to try twice. */
 const BACKLOG = 1024;
@@ -107,7 +114,8 @@ export class TcpListener {
   private readonly acceptErrors: LimitedLog;
   private readonly accept: (transport: SocketTransport) => void;
   private readonly server: Server;
-  private readonly readBuffer: Buffer;
+  /** Of every socket: all read into the arena's buffer. */
+  private readonly onread: OnReadOpts;
   private mode: SocketMode = 'events';
 
   constructor(
@@ -127,7 +135,7 @@ export class TcpListener {
     this.acceptErrors = new LimitedLog(environment.clock, logger, 1);
     this.accept = accept;
     const arena = environment.arena;
-    this.readBuffer = arena.bytes.subarray(arena.readStart, arena.readEnd);
+    this.onread = { buffer: arena.bytes.subarray(arena.readStart, arena.readEnd), callback: onSharedRead };
     this.server = createServer(
       {
         pauseOnConnect: true,
@@ -153,6 +161,7 @@ export class TcpListener {
     await listenOn(this.server, { host, port, backlog: BACKLOG }).catch((error: NodeJS.ErrnoException) => {
       throw new ListenError(name, host, port, error);
     });
+    if (this.mode !== 'events') takeConnections(this.server, (handle) => this.onHandle(handle));
     this.server.on('error', (error) =>
       this.acceptErrors.warn({ listener: name, error: error.message }, 'cannot accept a connection'),
     );
@@ -167,47 +176,78 @@ export class TcpListener {
     return Promise.resolve();
   }
 
-  private onConnection(accepted: NetSocket): void {
-    if (!this.connections.enter()) {
-      accepted.destroy();
-      this.connections.logRefusal(this.refusals, this.name);
+  /** A connection of which Node has made a socket. */
+  private onConnection(socket: NetSocket): void {
+    if (!this.mayEnter()) {
+      socket.destroy();
       return;
     }
-    let transport: SocketTransport;
-    const handle = this.mode === 'events' ? null : takeHandle(accepted);
-    if (handle !== null) {
-      const descriptor = this.mode === 'direct' ? descriptorOf(handle) : -1;
-      const socket = new Socket({
-        handle,
-        allowHalfOpen: true,
-        onread: {
-          buffer: this.readBuffer,
-          callback: (byteCount: number): boolean => transport.onReadBuffer(byteCount),
-        },
-      } as SocketConstructorOpts);
-      socket.once('close', () => this.connections.leave());
-      transport = new SocketTransport(this.environment, socket, 'tcp', this.name, true, descriptor);
-    } else {
-      accepted.once('close', () => this.connections.leave());
-      transport = new SocketTransport(this.environment, accepted, 'tcp', this.name, false);
+    socket.on('close', this.onSocketClose);
+    this.accept(new SocketTransport(this.environment, socket, 'tcp', this.name, false));
+  }
+
+  /** A connection that is nothing but a handle yet. */
+  private onHandle(handle: ConnectionHandle): void {
+    if (!this.mayEnter()) {
+      handle.close();
+      return;
     }
-    this.accept(transport);
+    const socket = socketOf(handle, this.onread);
+    socket.on('close', this.onSocketClose);
+    const descriptor = this.mode === 'direct' ? descriptorOf(handle) : -1;
+    this.accept(new SocketTransport(this.environment, socket, 'tcp', this.name, true, descriptor));
+  }
+
+  private readonly onSocketClose = (): void => this.connections.leave();
+
+  private mayEnter(): boolean {
+    if (this.connections.enter()) return true;
+    this.connections.logRefusal(this.refusals, this.name);
+    return false;
   }
 }
 
-/** The native handle of a paused socket, which is left an empty shell; null when it does not look as expected. */
-function takeHandle(socket: NetSocket): object | null {
-  const shell = socket as unknown as { _handle?: { readStart?: unknown; useUserBuffer?: unknown } | null };
-  const handle = shell._handle;
-  if (typeof handle !== 'object' || handle === null) return null;
-  if (typeof handle.readStart !== 'function' || typeof handle.useUserBuffer !== 'function') return null;
-  shell._handle = null;
-  // Without a handle this closes nothing; the server's own count goes down by it.
-  socket.destroy();
-  return handle;
+interface ConnectionHandle {
+  readStart(): number;
+  useUserBuffer(buffer: Uint8Array): void;
+  setNoDelay(on: boolean): number;
+  setKeepAlive(on: boolean, afterS: number): number;
+  close(): void;
 }
 
-/** The descriptor behind a handle of takeHandle(), for direct writes; -1 where there is none (Windows) or it does not look as expected. */
+interface ListeningHandle {
+  onconnection(this: unknown, error: number, handle: unknown): void;
+}
+
+/** From now on `take` gets the connections of a server, instead of its 'connection' event. False, and nothing is changed, when the server's handle does not look as expected. */
+function takeConnections(server: Server, take: (handle: ConnectionHandle) => void): boolean {
+  const { _handle: listening } = server as unknown as { _handle?: ListeningHandle | null };
+  if (typeof listening?.onconnection !== 'function') return false;
+  const byNode = listening.onconnection;
+  listening.onconnection = function (error, handle) {
+    if (error === 0 && isConnection(handle)) take(handle);
+    // Errors, for one, become events of the server.
+    else byNode.call(this, error, handle);
+  };
+  return true;
+}
+
+function isConnection(handle: unknown): handle is ConnectionHandle {
+  if (typeof handle !== 'object' || handle === null) return false;
+  const methods = handle as Record<keyof ConnectionHandle, unknown>;
+  return [methods.readStart, methods.useUserBuffer, methods.setNoDelay, methods.setKeepAlive, methods.close].every(
+    (method) => typeof method === 'function',
+  );
+}
+
+/** What Node's own server would make of it, with a buffer to read into. */
+function socketOf(handle: ConnectionHandle, onread: OnReadOpts): NetSocket {
+  handle.setNoDelay(true);
+  handle.setKeepAlive(true, TCP_KEEP_ALIVE_MS / 1000);
+  return new Socket({ handle, allowHalfOpen: true, onread } as SocketConstructorOpts);
+}
+
+/** The descriptor behind a connection's handle, for direct writes; -1 where there is none (Windows) or it does not look as expected. */
 function descriptorOf(handle: object): number {
   const descriptor = (handle as { fd?: unknown }).fd;
   return process.platform !== 'win32' && typeof descriptor === 'number' ? descriptor : -1;
@@ -241,35 +281,31 @@ async function bestMode(): Promise<SocketMode> {
 async function selfTest(mode: 'direct' | 'shared'): Promise<boolean> {
   const question = Buffer.from('sluice');
   const buffer = Buffer.alloc(64);
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => socket.destroy());
   const sockets: NetSocket[] = [];
-  server.on('connection', (accepted) => {
-    const handle = takeHandle(accepted);
-    if (handle === null) {
-      accepted.destroy();
-      return;
-    }
-    const descriptor = descriptorOf(handle);
-    const socket = new Socket({
-      handle,
-      allowHalfOpen: true,
-      onread: {
-        buffer,
-        callback: (byteCount: number): boolean => {
-          const answer = Buffer.from(buffer.subarray(0, byteCount));
-          if (mode === 'shared') socket.write(answer);
-          else if (descriptor < 0 || writeDirectly(descriptor, answer, byteCount) !== byteCount) socket.destroy();
-          return true;
-        },
-      },
-    } as SocketConstructorOpts);
+  let descriptor = -1;
+  const onread: OnReadOpts = {
+    buffer,
+    callback(this: unknown, byteCount: number): boolean {
+      // Which socket it is about is told by `this` alone.
+      if (!(this instanceof Socket)) return false;
+      const answer = Buffer.from(buffer.subarray(0, byteCount));
+      if (mode === 'shared') return this.write(answer);
+      if (writeDirectly(descriptor, answer, byteCount) !== byteCount) this.destroy();
+      return true;
+    },
+  };
+  const echo = (handle: ConnectionHandle): void => {
+    descriptor = descriptorOf(handle);
+    const socket = socketOf(handle, onread);
     sockets.push(socket);
     socket.on('error', () => socket.destroy());
     socket.on('end', () => socket.end());
     socket.resume();
-  });
+  };
   try {
     await listenOn(server, { host: '127.0.0.1', port: 0 });
+    if (!takeConnections(server, echo)) return false;
     return await new Promise<boolean>((resolve) => {
       const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
       const timer = setTimeout(() => resolve(false), SELF_TEST_MS);

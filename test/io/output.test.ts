@@ -20,9 +20,7 @@ class Peer implements OutputSink {
   constructor(arena: Arena, turn: Turn, congestedBytes: number, eager = false) {
     this.eager = eager;
     this.output = new Output(arena, turn, this, congestedBytes);
-    this.output.setDrainHandler(() => {
-      this.drained++;
-    });
+    this.output.setDrainTarget({ onDrain: () => void this.drained++ });
   }
 
   send(pieces: readonly Piece[]): void {
@@ -294,7 +292,7 @@ describe('an output', () => {
   test('says that it has drained before anything else is appended, and takes that', () => {
     const bench = new Bench();
     const peer = bench.peer(10);
-    peer.output.setDrainHandler(() => peer.output.append(Buffer.from('more'), 0, 4));
+    peer.output.setDrainTarget({ onDrain: () => peer.output.append(Buffer.from('more'), 0, 4) });
     peer.output.append(fresh(20), 0, 20);
     bench.endTurn();
     peer.take();

@@ -185,7 +185,7 @@ export class Wire<F> implements Transport, OutputSink {
     this.reader = reader;
     const { arena, turn } = network.world;
     this.output = new Output(arena, turn, this, network.profile.congestedBytes);
-    this.output.setDrainHandler(() => this.handler.onDrain());
+    this.output.setDrainTarget(this);
     network.wires.add(this as Wire<unknown>);
   }
 
@@ -225,6 +225,10 @@ export class Wire<F> implements Transport, OutputSink {
     this.output.discard();
     this.sayClosed(true);
     this.network.schedule.after(0, () => this.fail(null));
+  }
+
+  onDrain(): void {
+    this.handler.onDrain();
   }
 
   // ---- OutputSink

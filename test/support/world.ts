@@ -141,6 +141,11 @@ export class Pipe implements Transport, OutputSink {
   constructor(arena: Arena, turn: Turn, peer: Peer, congestedBytes: number) {
     this.peer = peer;
     this.output = new Output(arena, turn, this, congestedBytes);
+    this.output.setDrainTarget(this);
+  }
+
+  onDrain(): void {
+    this.handler.onDrain();
   }
 
   established(): void {
