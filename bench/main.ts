@@ -2,8 +2,8 @@
 // with the load made by a separate process.
 //
 //   npm run bench                                        all scenarios and installed brokers; prints the tables
-//   npm run bench -- all --write                          every section of bench/RESULTS.md, with its plots: an hour or so on two cores
-//   npm run bench -- all --quick --write                  the same with one run of each scenario: half of that
+//   npm run bench -- all --write                          every section of bench/RESULTS.md, with its plots: three quarters of an hour on two cores
+//   npm run bench -- all --quick --write                  the same with one run of each scenario: a third of that
 //   npm run bench -- list                                scenarios and brokers
 //   npm run bench -- --only qos0-1-1,ws-1-1              some scenarios (a name ending in * takes all that begin so)
 //   npm run bench -- --brokers sluice,mosquitto          some brokers

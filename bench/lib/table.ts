@@ -32,8 +32,9 @@ export function rate(value: number): string {
   return significant(value);
 }
 
-/** Microseconds as milliseconds. */
+/** Microseconds as milliseconds; no time at all means that nothing was measured. */
 export function milliseconds(valueUs: number): string {
+  if (valueUs === 0) return '–';
   return significant(valueUs / 1000);
 }
 
