@@ -123,5 +123,7 @@ function mergeSubscriptions(bindings: readonly Binding[]): DeliveryOptions {
       identifiers.push(subscription.subscriptionIdentifier);
     }
   }
+  // The specification leaves their order open; ours does not depend on how the subscriptions are kept.
+  identifiers?.sort((a, b) => a - b);
   return deliveryOptions(guarantee, retainAsPublished, identifiers);
 }

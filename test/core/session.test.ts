@@ -60,7 +60,7 @@ describe('a session as a destination', () => {
       subscription(1, { subscriptionIdentifier: 1, retainAsPublished: true }),
     );
     expect(plan.queues).toHaveLength(1);
-    expect(plan.options).toEqual([{ guarantee: 2, retainAsPublished: true, subscriptionIdentifiers: [3, 1] }]);
+    expect(plan.options).toEqual([{ guarantee: 2, retainAsPublished: true, subscriptionIdentifiers: [1, 3] }]);
   });
 
   test('or a copy by each, where its client wants that', () => {

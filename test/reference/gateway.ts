@@ -207,6 +207,7 @@ function rank(level: string | undefined): number {
 /** Overlapping subscriptions give one copy: at the highest QoS, with every identifier. */
 export function merged(subscriptions: readonly Subscription[]): Options {
   const identifiers = subscriptions.map(({ identifier }) => identifier).filter((identifier) => identifier !== 0);
+  identifiers.sort((a, b) => a - b);
   return {
     qos: Math.max(...subscriptions.map(({ qos }) => qos)),
     retainAsPublished: subscriptions.some(({ retainAsPublished }) => retainAsPublished),

@@ -72,6 +72,8 @@ export class Session implements Receiver {
   /** In the order in which the identifiers were given out. */
   readonly inflight = new Map<number, Inflight>();
   nextId = 1;
+  /** Its client has left since the last tick. */
+  hasLeft = false;
   readonly received = new Set<number>();
   readonly takers = new Map<string, Taker>();
   private readonly world: MqttWorld;
@@ -92,6 +94,14 @@ export class Session implements Receiver {
     else if (this.connection !== null) this.connection.deliverDirect(message, options);
     else gateway.count('at most once, to nobody');
     return true;
+  }
+
+  /** At a tick: a session whose client has just left, and for which nothing is stored or under way, keeps nothing in mind. */
+  rest(): void {
+    if (!this.hasLeft) return;
+    this.hasLeft = false;
+    const stored = this.queue !== null && this.queue.entries.length > 0;
+    if (this.connection === null && !stored && this.inflight.size === 0 && this.received.size === 0) this.nextId = 1;
   }
 
   /** The next identifier that is free. */
@@ -421,6 +431,7 @@ export class MqttModel extends ModelConnection {
     session.detachOwn();
     // While its will is on the way, the client is away.
     session.connection = null;
+    session.hasLeft = true;
     if (withWill) this.publishWill();
     if (session.expiryMs === 0) session.end();
     else if (session.expiryMs !== Number.POSITIVE_INFINITY)

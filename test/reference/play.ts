@@ -277,6 +277,7 @@ class Stage {
       for (const adapter of adapters) adapter.tick();
       this.gateway.tick(broker.nowMs);
       for (const session of [...this.mqtt.sessions.values()]) {
+        session.rest();
         if (session.connection !== null || session.endsAtMs === 0 || session.endsAtMs > broker.nowMs) continue;
         this.gateway.count('session expired');
         session.end();
