@@ -110,7 +110,10 @@ describeWith(['chromium'], 'demo page', () => {
   let problems: string[];
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: requirement('chromium').path, args: ['--no-sandbox'] });
+    browser = await chromium.launch({
+      executablePath: requirement('chromium').path,
+      args: ['--no-sandbox', '--host-resolver-rules=MAP broker.example 127.0.0.1'],
+    });
   });
 
   afterAll(async () => {
@@ -226,6 +229,15 @@ describeWith(['chromium'], 'demo page', () => {
     await page.press('#filter', 'Enter');
     await until('both have it', () => [...broker.mqtt.values()][0] === '+/a.b/#');
     await until('both have it', () => [...broker.stomp.values()][0]?.destination === '/topic/*.a%2Eb.#');
+  });
+
+  test('tells a page from another machine where mosquitto_pub has to go', async () => {
+    await opened();
+    expect(await page.innerText('#command')).toBe('mosquitto_pub -t plant/line1/temp -m 21.5');
+    const elsewhere = await browser.newPage();
+    await elsewhere.goto(`http://broker.example:${server.port}/demo`);
+    expect(await elsewhere.innerText('#command')).toBe('mosquitto_pub -h broker.example -t plant/line1/temp -m 21.5');
+    await elsewhere.close();
   });
 
   test('asks for a user when the broker wants one', async () => {

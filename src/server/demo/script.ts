@@ -459,6 +459,12 @@ export const DEMO_SCRIPT = String.raw`'use strict';
     for (const link of Object.values(links)) link.signIn(byId('user').value, byId('password').value);
   });
 
+  // mosquitto_pub talks to its own machine unless told otherwise.
+  if (!/^(localhost|127\..*|\[::1\])$/.test(location.hostname)) {
+    const host = location.hostname.replace(/[\[\]]/g, '');
+    byId('command').textContent = byId('command').textContent.replace('mosquitto_pub', 'mosquitto_pub -h ' + host);
+  }
+
   byId('copy').addEventListener('click', async () => {
     const range = document.createRange();
     range.selectNodeContents(byId('command'));
