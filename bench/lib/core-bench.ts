@@ -1,10 +1,10 @@
 // The core on a real store, without sockets and protocols: a broker that recovers, and one consumer per queue that settles whatever it gets.
-import { ALLOW_ALL } from '../../src/core/authorizer.ts';
-import { Broker } from '../../src/core/broker.ts';
+
+import type { Broker } from '../../src/core/broker.ts';
 import { type Consumer, Credit, Outcome } from '../../src/core/consumer.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { queueSpec } from '../../src/core/queue-spec.ts';
-import { Durability } from '../../src/storage/commit-log.ts';
+import { coreBroker } from './core-broker.ts';
 import { type Bench, CODECS } from './store-bench.ts';
 
 /** As much as a busy MQTT client has in flight. */
@@ -62,18 +62,7 @@ export class CoreBench {
 
   async open(): Promise<void> {
     const storage = this.bench.make();
-    this.broker = new Broker({
-      storage,
-      durability: Durability.Fsync,
-      authorizer: ALLOW_ALL,
-      limits: {
-        retained: { countMax: 1000, bytesMax: 1_000_000 },
-        sessionQueue: { lengthMax: 1_000_000, bytesMax: 1_000_000_000 },
-        queuesMax: 100_000,
-        logPendingBytesMax: 1_000_000_000,
-      },
-      principal: (name) => ({ name, policy: null }),
-    });
+    this.broker = coreBroker(storage);
     const { broker } = this;
     await storage.open(CODECS, {
       onDurable: (position) => {

@@ -1,7 +1,6 @@
 // A whole STOMP adapter in memory: SEND frames in, MESSAGE frames out, without a socket. Prints nanoseconds per message sent, best of several rounds. npm run bench -- stomp-session
+
 import { StompAdapter } from '../../protocols/stomp/index.ts';
-import { ALLOW_ALL } from '../../src/core/authorizer.ts';
-import { Broker } from '../../src/core/broker.ts';
 import { Arena } from '../../src/io/arena.ts';
 import { SystemClock } from '../../src/io/clock.ts';
 import { SILENT } from '../../src/io/logger.ts';
@@ -9,8 +8,8 @@ import { Output, type OutputSink, type Piece } from '../../src/io/output.ts';
 import { SystemRandom } from '../../src/io/random.ts';
 import type { Peer, Transport, TransportHandler } from '../../src/io/transport.ts';
 import { Turn } from '../../src/io/turn.ts';
-import { Durability } from '../../src/storage/commit-log.ts';
 import { MemoryStorage } from '../../src/storage/memory/memory-storage.ts';
+import { coreBroker } from '../lib/core-broker.ts';
 
 const ROUNDS = 12;
 const BODY = 'x'.repeat(100);
@@ -79,18 +78,7 @@ class Bench {
 
   constructor() {
     this.turn = new Turn(this.clock);
-    const broker = new Broker({
-      storage: this.storage,
-      durability: Durability.Fsync,
-      authorizer: ALLOW_ALL,
-      limits: {
-        retained: { countMax: 1000, bytesMax: 1_000_000 },
-        sessionQueue: { lengthMax: 1_000_000, bytesMax: 1_000_000_000 },
-        queuesMax: 100_000,
-        logPendingBytesMax: 1_000_000_000,
-      },
-      principal: (name) => ({ name, policy: null }),
-    });
+    const broker = coreBroker(this.storage);
     this.turn.addHook(() => broker.endUnit());
     void this.storage.open(new Map(), broker);
     const principal = { name: 'bench', policy: null };

@@ -218,7 +218,7 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   let session: Session | null;
   try {
     // [MQTT-3.1.3-2], [3.1.1 MQTT-3.1.3-2] [MQTT-3.1.2-5], [3.1.1 MQTT-3.1.2-4]
-    session = vhost.findSession(principal, clientId);
+    session = vhost.sessions.find(principal, clientId);
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
     refuse(connection, ReasonCode.NOT_AUTHORIZED, error.message);
@@ -237,14 +237,14 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   // One that was to last as long as its connection ends with it, also when that is taken over.
   if (session !== null && (packet.clean || session.expiryMs === 0)) {
     // [MQTT-3.1.2-4], [3.1.1 MQTT-3.1.2-6]
-    vhost.endSession(session);
+    vhost.sessions.end(session);
     session = null;
   }
   const present = session !== null;
   // Back before it was due: the delayed will is not sent [MQTT-3.1.3-9].
   if (session !== null) adapter.settleWill(session);
   // [MQTT-3.1.2-6]
-  session ??= vhost.createSession(principal, clientId);
+  session ??= vhost.sessions.create(principal, clientId);
   session.principal = principal;
   session.copyForEach = adapter.options.overlappingSubscriptions === 'each';
   // Its queue is what it was when it was first needed.
@@ -263,7 +263,7 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   connection.keepAliveMs = keepAliveS * 1500;
   connection.state = ConnectionState.Connected;
   connection.transport.established();
-  vhost.attachSession(session, connection, adapter.sessionExpiryMs(asked));
+  vhost.sessions.attach(session, connection, adapter.sessionExpiryMs(asked));
   client.logged = adapter.stored.keeps(session);
   connection.hotQos2 = !client.logged;
   // [MQTT-3.1.2-7]

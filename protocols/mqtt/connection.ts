@@ -357,7 +357,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
           if (expiry !== 0 && this.session.expiryMs === 0) {
             throw protocolError('DISCONNECT: the session expiry interval was 0 and cannot be raised');
           }
-          this.vhost.setSessionExpiry(this.session, this.adapter.sessionExpiryMs(expiry));
+          this.vhost.sessions.setExpiry(this.session, this.adapter.sessionExpiryMs(expiry));
         }
         // [MQTT-3.14.4-3], [3.1.1 MQTT-3.14.4-3] [MQTT-3.1.2-10]: a normal end discards the will; 0x04 asks for it.
         this.leave(packet.reasonCode !== ReasonCode.SUCCESS, null);
@@ -627,7 +627,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
       if (will !== null && withWill) publishWill(this.adapter, this.vhost, session, will);
       else if (will !== null && owns) this.adapter.stored.removeWill(session);
       // [MQTT-3.1.2-23] [MQTT-4.1.0-1] [MQTT-4.1.0-2], [3.1.1 MQTT-4.1.0-1] [3.1.1 MQTT-4.1.0-2]
-      if (owns) this.vhost.detachSession(session);
+      if (owns) this.vhost.sessions.detach(session);
     }
     this.adapter.broker.forgetPublisher(this);
     this.adapter.broker.onOutputDrained();

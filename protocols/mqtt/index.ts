@@ -400,7 +400,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
         const address = filterToAddress(filter);
         if (address.kind !== 'binding' || address.share === null) continue;
         queue = shareQueue(vhost, address.share, address.exchange, address.pattern);
-        vhost.subscribeQueue(session, filter, queue, options, selector);
+        vhost.sessions.subscribeQueue(session, filter, queue, options, selector);
       }
       this.held.join(queue);
     }

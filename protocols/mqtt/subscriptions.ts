@@ -165,7 +165,7 @@ function subscribeTo(
   if (address.kind === 'queue') {
     const queue = namedQueue(connection, address, args);
     if (existing !== undefined) stopConsuming(connection.client!, existing);
-    vhost.subscribeQueue(session, asked.filter, queue, options, selector);
+    vhost.sessions.subscribeQueue(session, asked.filter, queue, options, selector);
     consumeQueue(connection, session.subscriptions.get(asked.filter)!);
     return;
   }
@@ -173,7 +173,7 @@ function subscribeTo(
     const queue = shareQueue(vhost, address.share, address.exchange, address.pattern);
     if (existing === undefined) held.join(queue);
     else stopConsuming(connection.client!, existing);
-    vhost.subscribeQueue(session, asked.filter, queue, options, selector);
+    vhost.sessions.subscribeQueue(session, asked.filter, queue, options, selector);
     consumeQueue(connection, session.subscriptions.get(asked.filter)!);
     // No retained messages for shared subscriptions (MQTT 5.0 section 4.8.2).
     return;
@@ -182,7 +182,7 @@ function subscribeTo(
     throw new BrokerError('quota-exceeded', `${asked.filter} is taken by another session`);
   }
   // [MQTT-3.8.4-3] [MQTT-3.8.4-4], [3.1.1 MQTT-3.8.4-3]
-  vhost.subscribe(session, asked.filter, address.exchange, address.pattern, options, selector);
+  vhost.sessions.subscribe(session, asked.filter, address.exchange, address.pattern, options, selector);
   attachOwnQueue(connection);
   // [MQTT-3.3.1-9], [3.1.1 MQTT-3.3.1-8], [3.1.1 MQTT-3.3.1-6] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
   if (asked.retainHandling === 2 || (asked.retainHandling === 1 && existing !== undefined)) return;
@@ -341,7 +341,7 @@ export function onUnsubscribe(connection: Connection, packet: Unsubscribe): void
     }
     stopConsuming(connection.client!, subscription);
     // [MQTT-3.10.4-1], [3.1.1 MQTT-3.10.4-1] [MQTT-3.10.4-2], [3.1.1 MQTT-3.10.4-2]
-    vhost.unsubscribe(session, filter);
+    vhost.sessions.unsubscribe(session, filter);
     adapter.held.release(session, filter);
     if (subscription.queue !== null && filter.startsWith(SHARE_PREFIX)) adapter.held.leave(vhost, subscription.queue);
     codes.push(ReasonCode.SUCCESS);

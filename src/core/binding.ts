@@ -12,6 +12,12 @@ export interface SubscriptionOptions {
   readonly subscriptionIdentifier: number;
 }
 
+/** The same for equal options only. */
+export function optionsKey(options: SubscriptionOptions): string {
+  const { guarantee, noLocal, retainAsPublished, subscriptionIdentifier } = options;
+  return `${guarantee}${noLocal ? 'l' : ''}${retainAsPublished ? 'r' : ''}${subscriptionIdentifier === 0 ? '' : ` ${subscriptionIdentifier}`}`;
+}
+
 const ways = new Map<string, number>();
 let lastWay = 0;
 const WAYS_MAX = 100_000;
@@ -28,10 +34,7 @@ export function wayOf(
   // A selector decides message by message, and there are few.
   if (selector !== null) return ++lastWay;
   const noLocal = args.get(NO_LOCAL_ARGUMENT) === 'true';
-  const text =
-    subscription === null
-      ? `${noLocal}`
-      : `${noLocal} ${subscription.noLocal} ${subscription.guarantee} ${subscription.retainAsPublished} ${subscription.subscriptionIdentifier}`;
+  const text = `${noLocal} ${subscription === null ? '' : optionsKey(subscription)}`;
   let way = ways.get(text);
   if (way === undefined) {
     way = ++lastWay;

@@ -249,7 +249,7 @@ export class Broker implements StorageListener {
     const logged = new Set(this.log.queueNames());
     for (const [key, value] of state.load('session')) {
       const stored = decodeSession(value);
-      this.vhostOf(key).restoreSession(stored, this.principal(stored.principal), logged);
+      this.vhostOf(key).sessions.restore(stored, this.principal(stored.principal), logged);
     }
     this.forgetStrayQueues();
     for (const [key, value] of state.load('retained')) {

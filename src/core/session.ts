@@ -2,7 +2,7 @@
 // of its bindings, so that overlapping subscriptions give one copy. A connection attaches as the link; what the protocol must remember between connections (packet
 // identifiers) hangs in `state`, which the core does not look into.
 // There may be a million of them whose clients are away: a queue is there only while it has something to do. It is made when the first message is on its way to it, and goes when
-// it is empty and nobody is connected (Vhost.rest).
+// it is empty and nobody is connected (Sessions.rest).
 import type { Address } from './address.ts';
 import { Action, type Authorizer, type Principal } from './authorizer.ts';
 import { type Binding, NO_ARGUMENTS } from './binding.ts';
@@ -34,7 +34,7 @@ export interface SessionHome {
   readonly name: string;
   readonly authorizer: Authorizer;
   /** Makes the queue of a session that stores messages and has none at the moment. */
-  makeSessionQueue(session: Session): Queue;
+  makeQueue(session: Session): Queue;
 }
 
 export class Session implements Destination {
@@ -84,7 +84,7 @@ export class Session implements Destination {
 
   /** Its queue, made if need be. It must be one that stores messages. */
   wake(): Queue {
-    return this.queue ?? this.home.makeSessionQueue(this);
+    return this.queue ?? this.home.makeQueue(this);
   }
 
   addTo(plan: DeliveryPlan, bindings: readonly Binding[], guarantee: Guarantee): void {

@@ -1,6 +1,6 @@
 // A session's subscription: a filter, what it wants, and where its messages come from. It is itself the binding that leads them to the session, since a large fleet has millions of
 // them; or it only names a queue that the session consumes. And the table in which a session has them.
-import { type Binding, NO_ARGUMENTS, type SubscriptionOptions, wayOf } from './binding.ts';
+import { type Binding, NO_ARGUMENTS, optionsKey, type SubscriptionOptions, wayOf } from './binding.ts';
 import type { Destination } from './delivery.ts';
 import type { Queue } from './queue.ts';
 import { SELECTOR_ARGUMENT, type Selector } from './selector/selector.ts';
@@ -73,7 +73,7 @@ const known = new Map<string, SubscriptionOptions>();
 /** Equal options are the same object. */
 function interned(options: SubscriptionOptions): SubscriptionOptions {
   const { guarantee, noLocal, retainAsPublished, subscriptionIdentifier } = options;
-  const key = `${guarantee}${noLocal ? 'l' : ''}${retainAsPublished ? 'r' : ''}${subscriptionIdentifier}`;
+  const key = optionsKey(options);
   let found = known.get(key);
   if (found === undefined) {
     found = Object.freeze({ guarantee, noLocal, retainAsPublished, subscriptionIdentifier });

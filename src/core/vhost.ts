@@ -1,11 +1,10 @@
-// A virtual host: the named exchanges, queues, bindings, sessions and retained messages of one tenant, and the routing between them. Control operations take effect at once
+// A virtual host: the named exchanges, queues, bindings and retained messages of one tenant, its sessions (sessions.ts), and the routing between them. Control operations take effect at once
 // and in memory; whoever must answer for them waits for Broker.log.position to become durable. No I/O, no clock, no protocol.
-// A little longer than most files: exchanges, queues, bindings and sessions of one vhost are declared, bound and taken away with each other in mind.
 
 import { Durability } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import { DEFAULT_EXCHANGE } from './address.ts';
-import { Action, type Authorizer, type Principal } from './authorizer.ts';
+import { Action, type Principal } from './authorizer.ts';
 import type { Backlog } from './backlog.ts';
 import { type Binding, NO_ARGUMENTS, type SubscriptionOptions, wayOf } from './binding.ts';
 import type { Broker } from './broker.ts';
@@ -18,21 +17,21 @@ import type { ExchangeSpec } from './exchange.ts';
 import { Exchange, exchangeSpec, PREDECLARED } from './exchange-node.ts';
 import { Queue } from './queue.ts';
 import type { QueueOwner } from './queue-owner.ts';
-import { Overflow, type QueueSpec, queueSpec, specDifference } from './queue-spec.ts';
+import { type QueueSpec, specDifference } from './queue-spec.ts';
 import { addressResource } from './resource.ts';
 import { RetainedTable } from './retained.ts';
 import type { Route } from './route-table.ts';
 import { Routing } from './routing.ts';
 import type { Run } from './run.ts';
 import { encodeRun } from './run-record.ts';
-import { SELECTOR_ARGUMENT, type Selector } from './selector/selector.ts';
-import { Session, type SessionHome } from './session.ts';
-import { Subscription } from './subscription.ts';
+import { SELECTOR_ARGUMENT } from './selector/selector.ts';
+import type { Session } from './session.ts';
+import { Sessions, type SessionsHome } from './sessions.ts';
 
 /** Retained messages let go in one tick: a mass expiry is spread over several. */
 const RETAINED_EXPIRED_PER_TICK = 10_000;
 
-export class Vhost implements QueueOwner, SessionHome {
+export class Vhost implements QueueOwner, SessionsHome {
   readonly name: string;
   readonly broker: Broker;
   readonly counters: Counters;
@@ -41,14 +40,10 @@ export class Vhost implements QueueOwner, SessionHome {
   generation = 1;
   readonly exchanges = new Map<string, Exchange>();
   readonly queues = new Map<string, Queue>();
-  /** By client id: there is one session for it, and it belongs to one principal. */
-  readonly sessions = new Map<string, Session>();
+  readonly sessions = new Sessions(this);
   private readonly routing = new Routing(this.exchanges, this.queues);
   private readonly expiring = new Set<Queue>();
   private readonly unused = new Set<Queue>();
-  private readonly waiting = new Set<Session>();
-  /** Their clients have left since the last tick. */
-  private readonly left = new Set<Session>();
 
   constructor(name: string, broker: Broker) {
     this.name = name;
@@ -65,10 +60,6 @@ export class Vhost implements QueueOwner, SessionHome {
 
   get nowMs(): number {
     return this.broker.nowMs;
-  }
-
-  get authorizer(): Authorizer {
-    return this.broker.authorizer;
   }
 
   // ---- routing
@@ -97,7 +88,7 @@ export class Vhost implements QueueOwner, SessionHome {
     }
   }
 
-  private bindingsChanged(): void {
+  bindingsChanged(): void {
     this.generation++;
   }
 
@@ -182,11 +173,7 @@ export class Vhost implements QueueOwner, SessionHome {
       throw new BrokerError('access-refused', `exchange ${JSON.stringify(name)} is the broker's own`);
     }
     for (const binding of [...exchange.bindings, ...exchange.incoming]) this.unbind(binding);
-    if (exchange.subscriptionCount > 0) {
-      for (const session of this.sessions.values()) {
-        for (const one of session.subscriptions.values()) if (one.exchange === name) this.unbindSubscription(one);
-      }
-    }
+    this.sessions.leaveExchange(exchange);
     this.exchanges.delete(name);
     this.bindingsChanged();
     if (exchange.spec.durable) this.state?.remove('exchange', `${this.name}\0${name}`);
@@ -232,7 +219,7 @@ export class Vhost implements QueueOwner, SessionHome {
     }
   }
 
-  private makeQueue(spec: QueueSpec, logName: string): Queue {
+  makeQueue(spec: QueueSpec, logName: string): Queue {
     const durability = durabilityOf(spec, this.broker.durability);
     const log =
       spec.durable && durability !== Durability.Memory ? this.broker.log.openQueue(logName, durability) : null;
@@ -305,32 +292,20 @@ export class Vhost implements QueueOwner, SessionHome {
     this.dropUnbound(exchange);
   }
 
-  private exchangeOf(name: string): Exchange {
+  exchangeOf(name: string): Exchange {
     const exchange = this.exchanges.get(name);
     if (exchange === undefined)
       throw new BrokerError('not-found', `there is no exchange ${JSON.stringify(name)} in vhost ${this.name}`);
     return exchange;
   }
 
-  private dropUnbound(exchange: Exchange): void {
+  dropUnbound(exchange: Exchange): void {
     if (exchange.spec.autoDelete && exchange.bindingCount === 0) this.deleteExchange(exchange.spec.name);
   }
 
-  private bindSubscription(subscription: Subscription, exchange: Exchange): void {
-    exchange.router.bind(subscription);
-    exchange.subscriptionCount++;
-    subscription.bound = true;
-    this.bindingsChanged();
-  }
-
-  private unbindSubscription(subscription: Subscription): void {
-    if (!subscription.bound) return;
-    subscription.bound = false;
-    const exchange = this.exchangeOf(subscription.source);
-    exchange.router.unbind(subscription);
-    exchange.subscriptionCount--;
-    this.bindingsChanged();
-    this.dropUnbound(exchange);
+  dropQueue(queue: Queue): void {
+    this.expiring.delete(queue);
+    queue.delete();
   }
 
   /** Session queues are not definitions of their own: they come back with their session. */
@@ -338,204 +313,13 @@ export class Vhost implements QueueOwner, SessionHome {
     return destination instanceof Exchange || this.queues.get(destination.name) === destination;
   }
 
-  // ---- sessions
-
-  /** The session of a client id, or null. Throws BrokerError('access-refused') when it belongs to another principal. */
-  findSession(principal: Principal, clientId: string): Session | null {
-    const session = this.sessions.get(clientId);
-    if (session === undefined) return null;
-    if (session.principal.name !== principal.name) {
-      throw new BrokerError('access-refused', `client id ${JSON.stringify(clientId)} belongs to another user`);
-    }
-    return session;
-  }
-
-  createSession(principal: Principal, clientId: string): Session {
-    const session = new Session(this, principal, clientId);
-    this.sessions.set(clientId, session);
-    return session;
-  }
-
-  /** A link takes part: what was stored is delivered once the link consumes session.queue. */
-  attachSession(session: Session, link: Session['link'], expiryMs: number): void {
-    session.link = link;
-    this.left.delete(session);
-    session.epoch++;
-    session.endsAtMs = 0;
-    this.waiting.delete(session);
-    this.setSessionExpiry(session, expiryMs);
-    // Direct targets are part of plans.
-    if (session.subscriptions.size > 0) this.bindingsChanged();
-  }
-
-  setSessionExpiry(session: Session, expiryMs: number): void {
-    session.expiryMs = expiryMs;
-    const durable = expiryMs > 0;
-    if (durable || session.durable) {
-      session.durable = durable;
-      this.saveSession(session);
-    }
-  }
-
-  /** The link is gone; the session waits, or ends when it has no expiry. */
-  detachSession(session: Session): void {
-    session.link = null;
-    if (session.expiryMs <= 0) {
-      this.endSession(session);
-      return;
-    }
-    session.endsAtMs = session.expiryMs === Number.POSITIVE_INFINITY ? 0 : this.nowMs + session.expiryMs;
-    if (session.endsAtMs !== 0) {
-      this.waiting.add(session);
-      this.saveSession(session);
-    }
-    this.left.add(session);
-    if (session.subscriptions.size > 0) this.bindingsChanged();
-  }
-
-  /**
-   * Lets go of what a session does not need while its client is away, when nothing is stored for it: its queue, which the next message makes again. Not while anything is under way, as
-   * a plan that is being carried out may lead to the queue.
-   */
-  private rest(session: Session): void {
-    const { queue } = session;
-    if (session.link !== null || session.ended) return;
-    if (queue !== null) {
-      // What was asked for with arguments decides how messages are routed to it.
-      if (!queue.idle || session.queueArguments.size > 0) return;
-      session.queue = null;
-      this.expiring.delete(queue);
-      queue.delete();
-      this.bindingsChanged();
-    }
-    this.broker.onSessionRests(session);
-  }
-
-  endSession(session: Session): void {
-    if (session.ended) return;
-    session.ended = true;
-    for (const subscription of session.subscriptions.values()) this.unbindSubscription(subscription);
-    if (session.queue !== null) {
-      session.queue.delete();
-      this.expiring.delete(session.queue);
-      session.queue = null;
-    }
-    this.waiting.delete(session);
-    this.left.delete(session);
-    if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
-    if (session.durable) this.state?.remove('session', `${this.name}\0${session.clientId}`);
-    this.broker.onSessionEnded(this, session);
-    session.subscriptions.clear();
-    this.bindingsChanged();
-  }
-
-  /** Adds or replaces a subscription of the session to an exchange. */
-  subscribe(
-    session: Session,
-    filter: string,
-    exchange: string,
-    pattern: string,
-    options: SubscriptionOptions,
-    selector: Selector | null = null,
-  ): void {
-    if (options.guarantee > 0 && !session.stores) {
-      session.stores = true;
-      // What it asked for is taken now, and some of it decides how messages are routed to it.
-      if (session.queueArguments.size > 0) session.wake();
-    }
-    const made = new Subscription(session, filter, options, selector, exchange, pattern, null);
-    const before = session.subscriptions.get(filter);
-    // Clients that come back often ask for what they have.
-    if (before?.bound === true && before.isSame(made)) return;
-    // Replaced, not added to: no moment without a binding, so nothing is missed [MQTT-3.8.4-3].
-    this.bindSubscription(made, this.exchangeOf(exchange));
-    if (before !== undefined) this.unbindSubscription(before);
-    session.subscriptions.set(made);
-    if (session.durable) this.saveSession(session);
-  }
-
-  /** Notes that the session consumes a queue that is not its own (shared subscription, work queue). */
-  subscribeQueue(
-    session: Session,
-    filter: string,
-    queue: Queue,
-    options: SubscriptionOptions,
-    selector: Selector | null = null,
-  ): void {
-    session.subscriptions.set(new Subscription(session, filter, options, selector, null, '', queue));
-    if (session.durable) this.saveSession(session);
-  }
-
-  /** Returns false when there was no such subscription. */
-  unsubscribe(session: Session, filter: string): boolean {
-    const subscription = session.subscriptions.get(filter);
-    if (subscription === undefined) return false;
-    session.subscriptions.delete(filter);
-    this.unbindSubscription(subscription);
-    if (session.durable) this.saveSession(session);
-    return true;
-  }
-
-  makeSessionQueue(session: Session): Queue {
-    const { bytesMax, lengthMax } = this.broker.limits.sessionQueue;
-    const flags = { durable: session.durable, autoDelete: false, exclusive: true };
-    const asked = queueSpec(session.clientId, flags, session.queueArguments);
-    const spec = {
-      ...asked,
-      lengthMax: Math.min(asked.lengthMax ?? lengthMax, lengthMax),
-      bytesMax: Math.min(asked.bytesMax ?? bytesMax, bytesMax),
-      // A session's queue makes room by itself, unless its client would rather have its publishers refused.
-      overflow: session.queueArguments.has('x-overflow') ? asked.overflow : Overflow.DropHead,
-    };
-    const queue = this.makeQueue(spec, this.sessionQueueName(session));
-    session.queue = queue;
-    queue.holder = session;
-    session.link?.onQueueMade(queue);
-    return queue;
-  }
-
-  /** That of its queue in the log. */
-  private sessionQueueName(session: Session): string {
-    return `${this.name}\0session\0${session.clientId}`;
-  }
-
-  /** A session from the disk. Subscriptions to queues are taken up again when its client comes back. logged: the names of all queues in the log. */
-  restoreSession(stored: definitions.StoredSession, principal: Principal, logged: ReadonlySet<string>): void {
-    const session = this.createSession(principal, stored.clientId);
-    session.durable = true;
-    session.queueArguments = new Map(stored.queueArguments ?? []);
-    session.copyForEach = stored.copyForEach === true;
-    session.expiryMs = stored.expiryMs ?? Number.POSITIVE_INFINITY;
-    // Whoever was connected when the broker ended was cut off: the session waits from now on.
-    if (session.expiryMs !== Number.POSITIVE_INFINITY) {
-      session.endsAtMs = stored.endsAtMs !== 0 ? stored.endsAtMs : this.nowMs + session.expiryMs;
-      this.waiting.add(session);
-    }
-    session.stores = stored.hasQueue;
-    if (stored.hasQueue && (session.queueArguments.size > 0 || logged.has(this.sessionQueueName(session)))) {
-      session.wake();
-      this.left.add(session);
-    }
-    for (const { filter, options, exchange, pattern, queue, selector: text } of stored.subscriptions) {
-      // An exchange that was not durable, or has been deleted, has taken its bindings with it.
-      if (exchange !== null && !this.exchanges.has(exchange)) continue;
-      const selector = this.broker.selectors.get(text);
-      const reads = this.queues.get(queue) ?? null;
-      const subscription = new Subscription(session, filter, options, selector, exchange, pattern, reads);
-      if (exchange !== null) this.bindSubscription(subscription, this.exchangeOf(exchange));
-      session.subscriptions.set(subscription);
-    }
-  }
-
-  private saveSession(session: Session): void {
-    const key = `${this.name}\0${session.clientId}`;
-    if (session.durable) this.state?.put('session', key, definitions.encodeSession(session));
-    else this.state?.remove('session', key);
-  }
-
   /** The state store, where it survives; null with the memory engine. */
-  private get state(): StateStore | null {
+  get state(): StateStore | null {
     return this.broker.recovering ? null : this.broker.state;
+  }
+
+  onSessionEnded(session: Session): void {
+    this.broker.onSessionEnded(this, session);
   }
 
   // ---- time
@@ -569,13 +353,7 @@ export class Vhost implements QueueOwner, SessionHome {
       (path) => this.state?.remove('retained', `${this.name}\0${path}`),
       RETAINED_EXPIRED_PER_TICK,
     );
-    for (const session of this.waiting) {
-      if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.endSession(session);
-    }
-    if (this.left.size > 0 && this.broker.failed === null) {
-      for (const session of this.left) this.rest(session);
-      this.left.clear();
-    }
+    this.sessions.tick(nowMs);
   }
 }
 

@@ -210,38 +210,38 @@ function apply(world: CoreWorld, change: Change): void {
     }
     case 'session': {
       if (session(change.name) !== undefined) return;
-      const made = vhost.createSession({ name: `user of ${change.name}`, policy: null }, change.name);
+      const made = vhost.sessions.create({ name: `user of ${change.name}`, policy: null }, change.name);
       if (change.limited) made.queueArguments = new Map([['x-max-length', '2']]);
-      vhost.attachSession(made, new Link(), change.expiryMs);
+      vhost.sessions.attach(made, new Link(), change.expiryMs);
       return;
     }
     case 'endSession': {
       const ending = session(change.name);
-      if (ending !== undefined) vhost.endSession(ending);
+      if (ending !== undefined) vhost.sessions.end(ending);
       return;
     }
     case 'detach': {
       const leaving = session(change.name);
-      if (leaving !== undefined && leaving.link !== null) vhost.detachSession(leaving);
+      if (leaving !== undefined && leaving.link !== null) vhost.sessions.detach(leaving);
       return;
     }
     case 'subscribe': {
       const subscriber = session(change.name);
       const options = subscription(change.guarantee, { noLocal: true, subscriptionIdentifier: 5 });
       if (subscriber !== undefined)
-        vhost.subscribe(subscriber, change.filter, source(change.exchange), change.filter, options);
+        vhost.sessions.subscribe(subscriber, change.filter, source(change.exchange), change.filter, options);
       return;
     }
     case 'subscribeQueue': {
       const subscriber = session(change.name);
       const queue = vhost.queues.get(change.name);
       if (subscriber !== undefined && queue !== undefined)
-        vhost.subscribeQueue(subscriber, `$queue/${change.filter}`, queue, subscription(1));
+        vhost.sessions.subscribeQueue(subscriber, `$queue/${change.filter}`, queue, subscription(1));
       return;
     }
     case 'unsubscribe': {
       const subscriber = session(change.name);
-      if (subscriber !== undefined) vhost.unsubscribe(subscriber, change.name);
+      if (subscriber !== undefined) vhost.sessions.unsubscribe(subscriber, change.name);
       return;
     }
     case 'retain': {
@@ -338,7 +338,7 @@ describe('a second broker over the same storage', () => {
   test('lets a session that was away end at its time, and one that was cut off so long after the start', async () => {
     const first = await durableWorld(new MemoryStorage());
     for (const id of ['away', 'cut off']) first.session(id, new Link(), 1000);
-    first.vhost.detachSession(first.vhost.sessions.get('away')!);
+    first.vhost.sessions.detach(first.vhost.sessions.get('away')!);
     first.advance(400);
     const second = await restarted(first, 200);
     second.advance(399);
@@ -355,7 +355,7 @@ describe('a second broker over the same storage', () => {
     first.exchange('gone', 'topic', { durable: false });
     first.exchange('deleted', 'topic');
     for (const exchange of ['gone', 'deleted'])
-      first.vhost.subscribe(session, exchange, exchange, 'a', subscription(1));
+      first.vhost.sessions.subscribe(session, exchange, exchange, 'a', subscription(1));
     first.subscribe(session, 'b', 1);
     first.vhost.deleteExchange('deleted');
     const second = await restarted(first);
@@ -367,7 +367,7 @@ describe('a second broker over the same storage', () => {
     const session = first.session('s', new Link(), 1000);
     first.subscribe(session, 'a', 1);
     first.topic('a', 'x');
-    first.vhost.setSessionExpiry(session, 0);
+    first.vhost.sessions.setExpiry(session, 0);
     const second = await restarted(first);
     expect([...second.storage.log.queueNames()]).toEqual([]);
     second.subscribe(second.session('s', new Link(), 1000), 'a', 1);

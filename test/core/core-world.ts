@@ -118,8 +118,8 @@ export class CoreWorld {
   }
 
   session(clientId: string, link: SessionLink | null, expiryMs = 0, principal: Principal = NOBODY): Session {
-    const session = this.vhost.findSession(principal, clientId) ?? this.vhost.createSession(principal, clientId);
-    this.vhost.attachSession(session, link, expiryMs);
+    const session = this.vhost.sessions.find(principal, clientId) ?? this.vhost.sessions.create(principal, clientId);
+    this.vhost.sessions.attach(session, link, expiryMs);
     return session;
   }
 
@@ -129,7 +129,13 @@ export class CoreWorld {
     guarantee: Guarantee = 0,
     options: Partial<SubscriptionOptions> = {},
   ): void {
-    this.vhost.subscribe(session, filter, topicAddress(filter).exchange, filter, subscription(guarantee, options));
+    this.vhost.sessions.subscribe(
+      session,
+      filter,
+      topicAddress(filter).exchange,
+      filter,
+      subscription(guarantee, options),
+    );
   }
 
   /** Ends the turn's unit. */

@@ -61,7 +61,7 @@ describe('what is stored comes back', () => {
     session.queueArguments = new Map([['x-max-length', '7']]);
     const options = subscription(2, { noLocal: true, retainAsPublished: true, subscriptionIdentifier: 9 });
     world.subscribe(session, 'a/#', 2, options);
-    world.vhost.subscribeQueue(session, '$queue/q', world.queue('q'), subscription(1));
+    world.vhost.sessions.subscribeQueue(session, '$queue/q', world.queue('q'), subscription(1));
     expect(definitions.decodeSession(definitions.encodeSession(session))).toMatchObject({
       principal: 'user',
       clientId: ODD,

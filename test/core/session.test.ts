@@ -80,7 +80,7 @@ describe('a session as a destination', () => {
         return false;
       },
     };
-    const home = { name: '/v', authorizer, makeSessionQueue: () => expect.unreachable() };
+    const home = { name: '/v', authorizer, makeQueue: () => expect.unreachable() };
     const session = new Session(home, { name: 'user', policy: {} }, 'c');
     expect(session.mayReceive(topicAddress('a/b'))).toBe(false);
     expect(asked).toEqual([{ vhost: '/v', kind: 'topic', name: 'a/b', key: 'a/b' }]);

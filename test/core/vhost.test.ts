@@ -220,7 +220,7 @@ describe('exchanges bound to exchanges', () => {
     const queue = world.bound('q', 'a', '');
     const link = new Link();
     const session = world.session('s', link);
-    world.vhost.subscribe(session, 'f', 'a', '', subscription(0, { subscriptionIdentifier: 7 }));
+    world.vhost.sessions.subscribe(session, 'f', 'a', '', subscription(0, { subscriptionIdentifier: 7 }));
     world.publish('a', 'k', 'x');
     world.publish('b', 'k', 'y');
     expect(drain(queue)).toEqual(['x', 'y']);
@@ -581,9 +581,9 @@ describe('sessions', () => {
     const session = world.session('s', link);
     world.subscribe(session, 'a', 0);
     const auto = world.exchange('auto', 'topic', { autoDelete: true });
-    world.vhost.subscribe(session, 'f', 'auto', 'a', subscription(0));
+    world.vhost.sessions.subscribe(session, 'f', 'auto', 'a', subscription(0));
     // The exchange would be gone if there were a moment without a binding.
-    world.vhost.subscribe(session, 'f', 'auto', 'a', subscription(1));
+    world.vhost.sessions.subscribe(session, 'f', 'auto', 'a', subscription(1));
     expect(world.vhost.exchanges.get('auto')).toBe(auto);
     expect(auto.bindingCount).toBe(1);
     world.subscribe(session, 'a', 1);
@@ -661,7 +661,7 @@ describe('sessions', () => {
     const world = new CoreWorld();
     const session = world.session('s', new Link(), 1000);
     world.subscribe(session, 'a', 1);
-    world.vhost.detachSession(session);
+    world.vhost.sessions.detach(session);
     world.topic('a', 'lost', { guarantee: 0 });
     world.topic('a', 'kept', { guarantee: 1 });
     expect(world.broker.counters.droppedOffline).toBe(1);
@@ -686,7 +686,7 @@ describe('sessions', () => {
         const { world, session } = away({ durability });
         world.topic('a', 'before');
         expect(drain(session.queue)).toEqual(['before']);
-        world.vhost.detachSession(session);
+        world.vhost.sessions.detach(session);
         const { queue } = session;
         world.endUnit();
         world.advance(1);
@@ -703,16 +703,16 @@ describe('sessions', () => {
       const { world, session } = away({ durability: Durability.Fsync });
       world.topic('a', 'x');
       const { queue } = session;
-      world.vhost.detachSession(session);
+      world.vhost.sessions.detach(session);
       world.advance(1);
       expect(session.queue).toBe(queue);
       const taker = new Taker('t', 1);
       queue!.attach(taker, false);
-      world.vhost.detachSession(session);
+      world.vhost.sessions.detach(session);
       world.advance(1);
       expect(session.queue).toBe(queue);
       queue!.settle(taker.got[0]!.tag, 0);
-      world.vhost.detachSession(session);
+      world.vhost.sessions.detach(session);
       world.advance(1);
       expect(session.queue).toBeNull();
     });
@@ -722,7 +722,7 @@ describe('sessions', () => {
       const route = world.resolve('amq.topic', 'a');
       world.topic('a', 'x');
       expect(drain(session.queue)).toEqual(['x']);
-      world.vhost.detachSession(session);
+      world.vhost.sessions.detach(session);
       world.vhost.publish(textRun('y'), route);
       world.advance(1);
       expect(drain(session.queue)).toEqual(['y']);
@@ -737,11 +737,11 @@ describe('sessions', () => {
       });
       world.advance(1);
       expect(rested).toEqual([]);
-      world.vhost.detachSession(session);
+      world.vhost.sessions.detach(session);
       world.session('s', new Link(), 1000);
       world.advance(1);
       expect(rested).toEqual([]);
-      world.vhost.detachSession(session);
+      world.vhost.sessions.detach(session);
       world.advance(1);
       world.advance(1);
       expect(rested).toEqual(['s']);
@@ -752,7 +752,7 @@ describe('sessions', () => {
       const session = world.session('s', new Link(), 1000);
       session.queueArguments = new Map([['x-max-length', '1']]);
       world.subscribe(session, 'a', 1);
-      world.vhost.detachSession(session);
+      world.vhost.sessions.detach(session);
       world.advance(1);
       world.topic('a', ['one', 'two']);
       expect(drain(session.queue)).toEqual(['two']);
@@ -764,7 +764,7 @@ describe('sessions', () => {
     const session = world.session('s', new Link(), 0);
     world.subscribe(session, 'a', 1);
     const queue = session.wake();
-    world.vhost.detachSession(session);
+    world.vhost.sessions.detach(session);
     expect([session.ended, queue.deleted, world.vhost.sessions.has('s')]).toEqual([true, true, false]);
     expect(world.topic('a', 'x').run.matched).toBe(false);
   });
@@ -779,7 +779,7 @@ describe('sessions', () => {
     for (const id of ['short', 'back', 'forever', 'here']) {
       world.session(id, new Link(), id === 'forever' ? Number.POSITIVE_INFINITY : 1000);
     }
-    for (const id of ['short', 'back', 'forever']) world.vhost.detachSession(world.vhost.sessions.get(id)!);
+    for (const id of ['short', 'back', 'forever']) world.vhost.sessions.detach(world.vhost.sessions.get(id)!);
     world.advance(999);
     world.session('back', new Link(), 1000);
     world.advance(1);
@@ -793,14 +793,14 @@ describe('sessions', () => {
     const world = new CoreWorld();
     const session = world.session('s', new Link());
     const queue = world.queue('shared');
-    world.vhost.subscribeQueue(session, '$share/g/a', queue, subscription(1));
+    world.vhost.sessions.subscribeQueue(session, '$share/g/a', queue, subscription(1));
     const seen: string[] = [];
     world.broker.observeSessions({
       onSessionEnded: (_vhost, { subscriptions }) => void seen.push(...subscriptions.keys()),
       onSessionRests: () => undefined,
     });
-    world.vhost.endSession(session);
-    world.vhost.endSession(session);
+    world.vhost.sessions.end(session);
+    world.vhost.sessions.end(session);
     expect(seen).toEqual(['$share/g/a']);
     expect(session.subscriptions.size).toBe(0);
   });
@@ -808,10 +808,10 @@ describe('sessions', () => {
   test('another user does not get at a client id that is taken', () => {
     const world = new CoreWorld();
     const session = world.session('s', new Link(), 1000, USER);
-    expect(refusal(() => world.vhost.findSession(NOBODY, 's'))).toMatch(/^access-refused/);
-    expect(world.vhost.findSession({ ...USER }, 's')).toBe(session);
-    world.vhost.endSession(session);
-    expect(world.vhost.findSession(NOBODY, 's')).toBeNull();
+    expect(refusal(() => world.vhost.sessions.find(NOBODY, 's'))).toMatch(/^access-refused/);
+    expect(world.vhost.sessions.find({ ...USER }, 's')).toBe(session);
+    world.vhost.sessions.end(session);
+    expect(world.vhost.sessions.find(NOBODY, 's')).toBeNull();
   });
 
   test('every link that comes makes the epoch grow', () => {
@@ -827,8 +827,8 @@ describe('sessions', () => {
     const link = new Link();
     const session = world.session('s', link);
     world.subscribe(session, 'a');
-    expect(world.vhost.unsubscribe(session, 'a')).toBe(true);
-    expect(world.vhost.unsubscribe(session, 'a')).toBe(false);
+    expect(world.vhost.sessions.unsubscribe(session, 'a')).toBe(true);
+    expect(world.vhost.sessions.unsubscribe(session, 'a')).toBe(false);
     world.topic('a', 'x');
     expect(link.got).toEqual([]);
   });

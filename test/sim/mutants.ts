@@ -11,6 +11,7 @@ import { MessageRing } from '../../src/core/message-ring.ts';
 import { Queue } from '../../src/core/queue.ts';
 import { RetainedTable } from '../../src/core/retained.ts';
 import { Run } from '../../src/core/run.ts';
+import { Sessions } from '../../src/core/sessions.ts';
 import { TopicTrie } from '../../src/core/topic-trie.ts';
 import { Vhost } from '../../src/core/vhost.ts';
 import { Arena } from '../../src/io/arena.ts';
@@ -192,11 +193,11 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('routes do not notice that bindings change', Vhost.prototype, 'bindingsChanged', () => () => undefined),
   mutant(
     'a session outlives a clean start',
-    Vhost.prototype,
-    'endSession',
-    (endSession) =>
+    Sessions.prototype,
+    'end',
+    (end) =>
       function (session: never) {
-        if ((session as { link: object | null }).link !== null) endSession.call(this, session);
+        if ((session as { link: object | null }).link !== null) end.call(this, session);
       },
   ),
   {
