@@ -76,17 +76,14 @@ describe('the index of a queue', () => {
         } else if (kind === 9 && dice.chance(0.2)) {
           const restored = new IndexList(index);
           const live: number[] = [];
+          // Somewhere in a block, as a checkpoint holds it.
           for (const { base, first, entries, far } of dumped(list))
-            restored.restore(
-              base,
-              first,
-              entries,
-              far,
-              (position, count) => {
+            restored.restore(base, first, Uint32Array.of(7, ...entries, 7), 1, entries.length, far, {
+              onLive: (position, count) => {
                 for (let i = 0; i < count; i++) live.push(position);
               },
-              () => dice.chance(0.5),
-            );
+              isTogether: () => dice.chance(0.5),
+            });
           restored.endRestore(list.nextSequence);
           expect(live.length).toBe(model.size);
           list.clear();

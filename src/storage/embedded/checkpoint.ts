@@ -11,7 +11,7 @@
 //     Set      id u32 │ count u32 │ last used f64 │ text bytes u32 │ –, queue u32 × count, options as JSON
 //     State    space bytes u32 │ key bytes u32 │ value bytes u32 │ –, space, key, value
 //     Entries  queue u32 │ count u32 │ first sequence f64 │ base f64, index entries u32 × count
-//     Far      queue u32 │ – │ sequence f64 │ position f64          a message that lies too far from its chunk's base; follows its Entries
+//     Far      queue u32 │ – │ sequence f64 │ position f64          a message that lies too far from its chunk's base; follows its Entries in the same block
 //     End      reach f64 │ clean u32 │ –
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -25,7 +25,7 @@ import type { Segment } from './segments.ts';
 const MAGIC = 0x504b4353;
 const BLOCK_HEADER_BYTES = 16;
 /** Size of a block, unless one entry is larger: a few tenths of a millisecond of work. */
-const BLOCK_BYTES = 256 * 1024;
+export const CHECKPOINT_BLOCK_BYTES = 256 * 1024;
 const ENTRY_HEADER_BYTES = 8;
 
 const Kind = { Head: 1, Segment: 2, Queue: 3, Set: 4, State: 5, Entries: 6, Far: 7, End: 8 } as const;
@@ -47,28 +47,37 @@ export function checkpointNumber(name: string): number {
 }
 
 class BlockBuilder {
-  private bytes = new Uint8Array(BLOCK_BYTES);
-  private view = new DataView(this.bytes.buffer);
+  /** Every block is built in it, one after the other; only one with an entry that is larger has memory of its own. */
+  private readonly memory: Uint8Array;
+  private bytes: Uint8Array;
+  private view: DataView;
   private at = BLOCK_HEADER_BYTES;
   private number = 0;
 
+  constructor(memory: Uint8Array) {
+    assert(memory.length >= CHECKPOINT_BLOCK_BYTES, 'a block of a checkpoint does not fit into its memory');
+    this.memory = memory;
+    this.bytes = memory;
+    this.view = viewOf(memory);
+  }
+
   fits(size: number): boolean {
-    return this.at === BLOCK_HEADER_BYTES || this.at + ENTRY_HEADER_BYTES + size <= BLOCK_BYTES;
+    return this.at === BLOCK_HEADER_BYTES || this.at + ENTRY_HEADER_BYTES + size <= CHECKPOINT_BLOCK_BYTES;
   }
 
   /** Begins an entry with `size` bytes behind its header; returns where they start. They are zero. */
   entry(kind: number, size: number): number {
-    const whole = Math.ceil((ENTRY_HEADER_BYTES + size) / 8) * 8;
-    if (this.at + whole > this.bytes.length) {
-      const bytes = new Uint8Array(this.at + whole);
-      bytes.set(this.bytes.subarray(0, this.at));
-      this.bytes = bytes;
-      this.view = new DataView(bytes.buffer);
-    }
     const { at } = this;
+    const whole = Math.ceil((ENTRY_HEADER_BYTES + size) / 8) * 8;
+    if (at + whole > this.bytes.length) {
+      const bytes = new Uint8Array(at + whole);
+      bytes.set(this.bytes.subarray(0, at));
+      this.bytes = bytes;
+      this.view = viewOf(bytes);
+    } else this.bytes.fill(0, at, at + whole);
     this.view.setUint32(at, kind, true);
     this.view.setUint32(at + 4, whole, true);
-    this.at += whole;
+    this.at = at + whole;
     return at + ENTRY_HEADER_BYTES;
   }
 
@@ -90,26 +99,36 @@ class BlockBuilder {
     this.view.setUint32(4, this.at, true);
     this.view.setUint32(12, this.number++, true);
     this.view.setUint32(8, crc32(block.subarray(12)), true);
-    this.bytes = new Uint8Array(BLOCK_BYTES);
-    this.view = new DataView(this.bytes.buffer);
+    if (this.bytes !== this.memory) {
+      this.bytes = this.memory;
+      this.view = viewOf(this.memory);
+    }
     this.at = BLOCK_HEADER_BYTES;
     return block;
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function asBytes(words: Uint32Array): Uint8Array {
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
-/** The blocks of a checkpoint that starts at `start`, the current end of the log. The first step takes note of what the rest is about. */
+/**
+ * The blocks of a checkpoint that starts at `start`, the current end of the log. The first step takes note of what the rest is about. A block is valid until the next one is
+ * asked for: it lies in `memory`, of CHECKPOINT_BLOCK_BYTES, unless it is larger.
+ */
 export class CheckpointDump {
   readonly start: number;
   private readonly contents: Contents;
-  private readonly builder = new BlockBuilder();
+  private readonly builder: BlockBuilder;
   private readonly steps: Iterator<Uint8Array>;
 
-  constructor(contents: Contents, start: number) {
+  constructor(contents: Contents, start: number, memory: Uint8Array) {
     this.contents = contents;
+    this.builder = new BlockBuilder(memory);
     this.start = start;
     const queues = [...contents.queuesById.values()];
     const next = Float64Array.from(queues, (queue) => queue.nextSequence);
@@ -228,7 +247,7 @@ export interface LoadedCheckpoint {
  */
 class Blocks {
   private readonly files: (DiskFile | null)[];
-  private memory = new Uint8Array(BLOCK_BYTES);
+  private memory = new Uint8Array(CHECKPOINT_BLOCK_BYTES);
 
   constructor(disk: Disk, directory: string, name: string) {
     this.files = [name, copyName(name)].map((one) => openIfPossible(disk, join(directory, one)));
@@ -312,26 +331,16 @@ function loadFrom(
   segmentOf: (number: number) => Segment | undefined,
 ): LoadedCheckpoint | null {
   const { segments } = contents;
-  const live = (position: number, count: number): void => segments.onLive(position, count);
-  const together = (low: number, high: number): boolean => {
-    const segment = segments.at(low);
-    return segment !== undefined && high < segment.end;
-  };
   const nexts: [queue: number, next: number][] = [];
   const totals: [segment: Segment, total: number][] = [];
-  const far = new Map<string, number>();
   let start = 0;
   let reach = 0;
   let clean = false;
-  // The first time through shows whether it is whole; far positions, which stand behind the entries they belong to, are collected on the way.
-  const whole = blocks.each((block) => {
-    eachEntry(block, (kind, view, at) => {
-      if (kind === Kind.Far)
-        far.set(`${view.getUint32(at, true)}:${view.getFloat64(at + 8, true)}`, view.getFloat64(at + 16, true));
-    });
-  });
-  if (!whole) return null;
+  // The first time through shows whether it is whole.
+  if (!blocks.each(() => undefined)) return null;
   const again = blocks.each((block) => {
+    const words = new Uint32Array(block.buffer, block.byteOffset, block.length >>> 2);
+    const far = farOf(block);
     eachEntry(block, (kind, view, at) => {
       const byte = view.byteOffset + at;
       switch (kind) {
@@ -383,20 +392,12 @@ function loadFrom(
           const count = view.getUint32(at + 4, true);
           const first = view.getFloat64(at + 8, true);
           let positions: Float64Array | null = null;
-          if (far.size > 0) {
+          if (far !== null) {
             positions = new Float64Array(count);
             for (let k = 0; k < count; k++) positions[k] = far.get(`${id}:${first + k}`) ?? 0;
           }
-          contents.queuesById
-            .get(id)
-            ?.restore(
-              view.getFloat64(at + 16, true),
-              first,
-              new Uint32Array(view.buffer, byte + 24, count),
-              positions,
-              live,
-              together,
-            );
+          const base = view.getFloat64(at + 16, true);
+          contents.queuesById.get(id)?.restore(base, first, words, (at + 24) >>> 2, count, positions, segments);
           break;
         }
         case Kind.End:
@@ -410,6 +411,17 @@ function loadFrom(
   for (const [id, next] of nexts) contents.queuesById.get(id)?.endRestore(next);
   for (const [segment, total] of totals) segment.total = Math.max(segment.live, total);
   return { start, reach, clean };
+}
+
+/** The far positions in a block by queue and sequence; null when there are none. They stand behind the entries they belong to. */
+function farOf(block: Uint8Array): Map<string, number> | null {
+  let far: Map<string, number> | null = null;
+  eachEntry(block, (kind, view, at) => {
+    if (kind !== Kind.Far) return;
+    far ??= new Map();
+    far.set(`${view.getUint32(at, true)}:${view.getFloat64(at + 8, true)}`, view.getFloat64(at + 16, true));
+  });
+  return far;
 }
 
 function eachEntry(block: Uint8Array, visit: (kind: number, view: DataView, at: number) => void): void {

@@ -113,6 +113,13 @@ export interface DeathWatch {
   onDead(position: number): void;
 }
 
+/** Told the positions of entries that are put in place. */
+export interface LifeWatch {
+  onLive(position: number, count: number): void;
+  /** What lies between two positions may be told of together. */
+  isTogether(low: number, high: number): boolean;
+}
+
 export class IndexList {
   nextSequence = 1;
   count = 0;
@@ -299,54 +306,52 @@ export class IndexList {
   }
 
   /**
-   * Adds a dumped chunk behind what is there. `live` is told of every live entry: of those from position `low` to `high` at once, when `together` allows it, else one by one.
+   * Adds a dumped chunk behind what is there: the `length` entries from words[start] on. `watch` is told of every live one: of all at once, where they lie in one piece of the
+   * log, else one by one.
    */
   restore(
     base: number,
     first: number,
-    entries: Uint32Array,
+    words: Uint32Array,
+    start: number,
+    length: number,
     far: Float64Array | null,
-    live: (position: number, count: number) => void,
-    together: (low: number, high: number) => boolean,
+    watch: LifeWatch,
   ): void {
     const { index } = this;
     this.closeTail();
-    const { length } = entries;
     this.nextSequence = first + length;
-    let dead = 0;
-    let firstLive = length;
-    let farCount = 0;
-    let low = DEAD;
-    let high = 0;
-    for (let k = 0; k < length; k++) {
-      const entry = entries[k]!;
-      if (entry === DEAD) {
-        dead++;
-        continue;
-      }
-      if (firstLive === length) firstLive = k;
-      if (entry === FAR) {
-        farCount++;
-        continue;
-      }
-      if (entry < low) low = entry;
-      if (entry > high) high = entry;
-    }
-    if (dead === length) return;
+    let firstLive = 0;
+    while (firstLive < length && words[start + firstLive] === DEAD) firstLive++;
+    if (firstLive === length) return;
     let sizeClass = CLASS_MIN;
     while (1 << sizeClass < length) sizeClass++;
     const chunk = index.makeChunk(sizeClass, base, first);
     const place = index.at[chunk]!;
     const page = index.pages[place >>> 16]!;
     const from = place & 0xffff;
-    page.set(entries, from);
-    if (farCount === 0 && together(base + low * 4, base + high * 4)) live(base + low * 4, length - dead);
+    let dead = 0;
+    let farCount = 0;
+    let low = DEAD;
+    let high = 0;
+    for (let k = 0; k < length; k++) {
+      const entry = words[start + k]!;
+      page[from + k] = entry;
+      if (entry < low) low = entry;
+      if (entry > high) {
+        if (entry === DEAD) dead++;
+        else if (entry === FAR) farCount++;
+        else high = entry;
+      }
+    }
+    if (farCount === 0 && watch.isTogether(base + low * 4, base + high * 4))
+      watch.onLive(base + low * 4, length - dead);
     else {
       for (let k = 0; k < length; k++) {
-        const entry = entries[k]!;
+        const entry = page[from + k]!;
         if (entry === DEAD) continue;
         if (entry === FAR) index.far.set(place + k, far![k]!);
-        live(entry === FAR ? far![k]! : base + entry * 4, 1);
+        watch.onLive(entry === FAR ? far![k]! : base + entry * 4, 1);
       }
     }
     index.count[chunk] = length;

@@ -21,6 +21,7 @@ import {
   decodeSegmentHeader,
   encodeSegmentHeader,
   FORMAT_VERSION,
+  FRAME_HEADER_BYTES,
   FRAME_MAGIC,
   FrameFlag,
   frameCrc,
@@ -65,6 +66,8 @@ export interface Recovered {
   readonly unreadableRecords: number;
 }
 
+/** Read at a time where a segment is only looked through. */
+const PIECE_BYTES = 256 * 1024;
 /** Put-aside copies of damaged stretches do not grow beyond this in all. */
 const QUARANTINE_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -267,8 +270,10 @@ class Recovery {
 
   /** Replays the frames of a segment from position `from` on. `previous` is where the last frame ended. Returns where the last valid one of this segment ends. */
   private scan(files: readonly SegmentFile[], index: number, from: number, previous: number): number {
-    const { segment } = files[index]!;
-    const bytes = this.bytesOf(files[index]!, from, this.scratch);
+    const file = files[index]!;
+    const { segment } = file;
+    // What is left of the block behind the last frame tells whether another one was begun.
+    const bytes = this.bytesOf(file, from, this.scratch, this.lastEnd(file, from) + 2 * BLOCK_BYTES - from);
     const view = new DataView(bytes.buffer);
     let end = from;
     let last = previous;
@@ -318,12 +323,46 @@ class Recovery {
     return false;
   }
 
-  /** The bytes of a segment from a position on; in `memory` when they fit. */
-  private bytesOf({ segment, path }: SegmentFile, from: number, memory: Uint8Array | null = null): Uint8Array {
+  /**
+   * Where the last thing in a segment ends, from a position on, that looks like a frame by its header; `from` when there is none. Asked of its pieces, from the back: the
+   * unused end of a segment does not have to be in memory for it.
+   */
+  private lastEnd({ segment, path }: SegmentFile, from: number): number {
+    const bytes = this.scratch.subarray(0, Math.min(this.scratch.length, PIECE_BYTES));
+    const words = new Uint32Array(bytes.buffer, 0, bytes.length >>> 2);
+    const view = new DataView(bytes.buffer, 0, bytes.length);
+    // A header that begins in one piece ends in it.
+    const step = bytes.length - FRAME_HEADER_BYTES;
+    const file = this.disk.open(path, 'read');
+    try {
+      const end = Math.min(segment.end, segment.base + file.size());
+      for (let piece = Math.ceil((end - from) / step) - 1; piece >= 0; piece--) {
+        const start = from + piece * step;
+        const count = readFully(file, bytes, 0, Math.min(bytes.length, end - start), start - segment.base);
+        for (let word = ((count - FRAME_HEADER_BYTES) >> 3) * 2; word >= 0; word -= 2) {
+          if (words[word] !== FRAME_MAGIC) continue;
+          const position = start + 4 * word;
+          if (!this.faults.acceptStaleFrames && view.getFloat64(4 * word + 16, true) !== position) continue;
+          return Math.min(segment.end, position + Math.max(FRAME_HEADER_BYTES, words[word + 1]!));
+        }
+      }
+      return from;
+    } finally {
+      file.close();
+    }
+  }
+
+  /** The bytes of a segment from a position on, at most `limit`; in `memory` when they fit. */
+  private bytesOf(
+    { segment, path }: SegmentFile,
+    from: number,
+    memory: Uint8Array | null = null,
+    limit = Number.POSITIVE_INFINITY,
+  ): Uint8Array {
     const file = this.disk.open(path, 'read');
     try {
       const offset = from - segment.base;
-      const size = Math.max(0, Math.min(file.size(), segment.end - segment.base) - offset);
+      const size = Math.max(0, Math.min(file.size() - offset, segment.end - from, limit));
       const bytes = memory !== null && size <= memory.length ? memory.subarray(0, size) : new Uint8Array(size);
       readFully(file, bytes, 0, bytes.length, offset);
       return bytes;
@@ -336,8 +375,10 @@ class Recovery {
   private nextFrame(view: DataView, bytes: Uint8Array, at: number, from: number, segment: Segment): number {
     const end = bytes.length;
     if (frameLength(view, bytes, at, end, from + at, segment.salt, this.faults) > 0) return at;
-    for (let here = at; here + 8 <= end; here += 8) {
-      if (view.getUint32(here, true) !== FRAME_MAGIC) continue;
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, end >>> 2);
+    for (let word = at >>> 2; word + 1 < words.length; word += 2) {
+      if (words[word] !== FRAME_MAGIC) continue;
+      const here = word << 2;
       if (frameLength(view, bytes, here, end, from + here, segment.salt, this.faults) > 0) return here;
     }
     return -1;

@@ -2,7 +2,7 @@
 //
 //   dead → freed when   nothing in it is live, what killed the last of it is synced, and it ends before the last checkpoint in place
 import { assert } from '../../lib/assert.ts';
-import type { DeathWatch } from './index.ts';
+import type { DeathWatch, LifeWatch } from './index.ts';
 import { SEGMENT_DATA_START } from './segment.ts';
 
 export class Segment {
@@ -58,7 +58,7 @@ export class Segment {
 
 export const EXTENT_BYTES = 128 * 1024;
 
-export class Segments implements DeathWatch {
+export class Segments implements DeathWatch, LifeWatch {
   readonly stride: number;
   /** The unit that what happens now belongs to, for deadAt. Kept up to date by the log. */
   unit = 0;
@@ -122,6 +122,11 @@ export class Segments implements DeathWatch {
     if (segment.closed) return;
     segment.closed = true;
     if (segment.live === 0) this.noteDead(segment);
+  }
+
+  isTogether(low: number, high: number): boolean {
+    const segment = this.at(low);
+    return segment !== undefined && high < segment.end;
   }
 
   onLive(position: number, count: number): void {

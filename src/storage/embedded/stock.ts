@@ -44,6 +44,8 @@ export class Stock implements SegmentSupply {
   private readonly stalled: Segment[] = [];
   private nextNumber: number;
   private ballast = false;
+  /** This process has made it or given it up; before, there may be that of another one. */
+  private ballastKnown = false;
   /** It was given up and is not back yet. */
   private ballastLost = false;
   private ballastBusy = false;
@@ -76,9 +78,9 @@ export class Stock implements SegmentSupply {
     return this.making === 0 && !this.ballastBusy;
   }
 
+  /** The ballast is made with the first look at the space: what is read for the first deliveries does not wait for it. */
   start(): void {
     this.refill();
-    if (this.ballastBytes > 0) this.makeBallast();
   }
 
   next(dataBytes: number): Segment {
@@ -114,6 +116,7 @@ export class Stock implements SegmentSupply {
   check(): void {
     if (this.checking) return;
     this.checking = true;
+    if (!this.ballastKnown && this.ballastBytes > 0) this.makeBallast();
     const newest = this.nextNumber;
     const keep = this.full ? 0 : newest === this.newestChecked ? KEPT_AT_REST : KEPT;
     if (this.dead.length > keep) {
@@ -130,7 +133,7 @@ export class Stock implements SegmentSupply {
   /** A file other than a segment found no space. Returns whether the ballast was given up for it, so that trying again makes sense. */
   onNoSpace(): boolean {
     this.setFull(true);
-    if (!this.ballast) return false;
+    if (!this.mayHaveBallast) return false;
     this.dropBallast();
     return true;
   }
@@ -180,7 +183,7 @@ export class Stock implements SegmentSupply {
         }
         this.stalled.push(segment);
         this.setFull(true);
-        if (this.ballast) this.dropBallast();
+        if (this.mayHaveBallast) this.dropBallast();
       },
     );
   }
@@ -191,8 +194,13 @@ export class Stock implements SegmentSupply {
     this.refill();
   }
 
+  private get mayHaveBallast(): boolean {
+    return this.ballast || (!this.ballastKnown && this.ballastBytes > 0);
+  }
+
   private makeBallast(): void {
     if (this.ballastBusy) return;
+    this.ballastKnown = true;
     this.ballastBusy = true;
     this.crew.keep({ kind: 'ballast', bytes: this.ballastBytes }, (result) => {
       this.ballastBusy = false;
@@ -205,6 +213,7 @@ export class Stock implements SegmentSupply {
   private dropBallast(): void {
     if (this.ballastBusy) return;
     this.ballast = false;
+    this.ballastKnown = true;
     this.ballastLost = true;
     this.ballastBusy = true;
     this.crew.keep({ kind: 'ballast', bytes: 0 }, (result) => {

@@ -158,16 +158,21 @@ export class EmbeddedStorage implements Storage, CommitLog {
       const stride = storedStride(disk, directory) || (options.segmentBytes ?? SEGMENT_BYTES);
       this.contents = new Contents(stride, faults);
       const crew = options.crew(directory);
+      this.crew = crew;
+      // It comes to life while the log is read.
+      const started = crew.start({
+        onFrameWritten: () => this.frames?.onFrameWritten(),
+        onWriterFailed: (error) => this.fail(error),
+      });
+      // Said below, unless recovery has something to say first.
+      started.catch(() => undefined);
       // What the log builds its frames in is what recovery reads segments into: so much less memory to start with.
       const ring = crew.makeMemory(stride).subarray(0, stride);
       const { contents, recovered } = recover(disk, directory, stride, options.random, faults, ring);
       this.contents = contents;
-      this.crew = crew;
+      await started;
+      if (this.failed !== null) throw this.failed;
       this.listener = listener;
-      await crew.start({
-        onFrameWritten: () => this.frames?.onFrameWritten(),
-        onWriterFailed: (error) => this.fail(error),
-      });
       const frameBytesMax = Math.min(options.frameBytesMax ?? FRAME_BYTES_MAX, stride / 4, SLOT_BODY_MAX);
       const stock = new Stock(
         crew,

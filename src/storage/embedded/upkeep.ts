@@ -1,6 +1,6 @@
 // What keeps the log short: when to write a checkpoint, when dead segments may go, when mostly dead ones are compacted. Everything in small steps, each begun by an
 // answer of the writer or the keeper, so that the event loop never stands still for it. Relies on Stock for the files.
-import { CheckpointDump, checkpointName, copyName } from './checkpoint.ts';
+import { CHECKPOINT_BLOCK_BYTES, CheckpointDump, checkpointName, copyName } from './checkpoint.ts';
 import { Compaction } from './compaction.ts';
 import type { Contents } from './contents.ts';
 import type { Crew } from './crew.ts';
@@ -50,6 +50,8 @@ export class Upkeep {
   private nameInPlace: string;
   private wanted = false;
   private dump: CheckpointDump | null = null;
+  /** Shared with the keeper, and used again for every block: copies of them would be garbage as large as the index. */
+  private dumpMemory: Uint8Array | null = null;
   private dumpBytes = 0;
   private dumpFirst = true;
   /** The unit that must be synced before the dump may be ended; 0 while it goes on. */
@@ -180,7 +182,8 @@ export class Upkeep {
     this.wanted = false;
     // Everything so far in frames of its own: the checkpoint starts between two.
     log.seal();
-    this.dump = new CheckpointDump(contents, log.end);
+    this.dumpMemory ??= this.parts.crew.makeMemory(CHECKPOINT_BLOCK_BYTES);
+    this.dump = new CheckpointDump(contents, log.end, this.dumpMemory);
     this.indexBytes = contents.index.usedBytes;
     this.dumpBytes = 0;
     this.dumpFirst = true;
