@@ -121,7 +121,7 @@ export class SocketTransport implements Transport, OutputSink, DrainTarget {
     const arena = this.environment.arena;
     const start = arena.readStart;
     // Whoever took the socket over reads it as an ordinary stream; the shared buffer is about to be overwritten.
-    if (this.released) return this.socket.push(Buffer.from(arena.bytes.subarray(start, start + byteCount)));
+    if (this.released) return this.socket.push(copyOf(arena.bytes, start, start + byteCount));
     if (this.deaf) return true;
     this.hand(arena.bytes, start, start + byteCount);
     // Given away within this call: whether it is read on is the new owner's decision, already made.
@@ -226,7 +226,7 @@ export class SocketTransport implements Transport, OutputSink, DrainTarget {
     socket.pause();
     // Back to "nobody reads yet", so that the next reader's 'data' handler starts the flow.
     (socket as { readableFlowing: boolean | null }).readableFlowing = null;
-    if (end > start) socket.unshift(Buffer.from(bytes.subarray(start, end)));
+    if (end > start) socket.unshift(copyOf(bytes, start, end));
     return socket;
   }
 
@@ -304,6 +304,13 @@ export class SocketTransport implements Transport, OutputSink, DrainTarget {
     if (this.ended || (this.pauseCount === 0 && !this.yielding)) this.socket.resume();
     else this.socket.pause();
   }
+}
+
+/** Memory of its own, which is not cleared before it is filled, as Buffer.from() would for more than a few kilobytes. */
+function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
 }
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
