@@ -11,11 +11,12 @@ import { Route } from '../core/route-table.ts';
 import type { Vhost } from '../core/vhost.ts';
 import { type Logger, SILENT } from '../io/logger.ts';
 import { randomName, SystemRandom } from '../io/random.ts';
+import type { BroughtParts } from '../server/compose.ts';
 import { type ListeningAddress, type OpenBroker, openBroker } from '../server/start.ts';
 import { Confirms } from './confirms.ts';
 import { type Handler, Subscription } from './subscription.ts';
 
-export interface CreateBrokerOptions {
+export interface CreateBrokerOptions extends BroughtParts {
   /** As in the configuration file, but that there are only the listeners named here, and that nothing is kept on the disk unless `storage.engine` is embedded. */
   readonly config?: ConfigInput;
   /** Silent by default. */
@@ -82,7 +83,7 @@ export class EmbeddedBroker {
   /**
    * Publishes to an address. Resolves when the message is as safe as its queues promise (at once when nothing stores it). Rejects with BrokerError when it is refused.
    */
-  publish(address: string, payload: Uint8Array | string, options: PublishOptions = {}): Promise<PublishResult> {
+  async publish(address: string, payload: Uint8Array | string, options: PublishOptions = {}): Promise<PublishResult> {
     const vhost = this.vhost(options.vhost);
     const { broker } = this.opened.server;
     const target = topicToAddress(address);
@@ -107,18 +108,15 @@ export class EmbeddedBroker {
     const run = runOfMessage(message);
     const route = new Route(target.exchange, target.key);
     vhost.resolve(route, { name: 'embedding program', policy: null }, '');
-    if (!route.allowed) return Promise.reject(new BrokerError('not-found', route.refusal!));
+    if (!route.allowed) throw new BrokerError('not-found', route.refusal!);
     let position = vhost.publish(run, route);
-    if (run.refused !== null)
-      return Promise.reject(new BrokerError(run.refused, `the queue that ${address} leads to is full`));
+    if (run.refused !== null) throw new BrokerError(run.refused, `the queue that ${address} leads to is full`);
     if (retain && target.kind === 'topic') {
       const retained = vhost.retain(target.key.path, body.length === 0 ? null : run);
       if (retained < 0)
-        return Promise.reject(
-          new BrokerError(
-            'quota-exceeded',
-            'there is no room for another retained message (retained.max, retained.bytesMax)',
-          ),
+        throw new BrokerError(
+          'quota-exceeded',
+          'there is no room for another retained message (retained.max, retained.bytesMax)',
         );
       position = Math.max(position, retained);
     }
@@ -199,9 +197,10 @@ function propertiesOf(options: PublishOptions, text: boolean): Properties {
 export async function createBroker({
   config = {},
   logger = SILENT,
+  ...brought
 }: CreateBrokerOptions = {}): Promise<EmbeddedBroker> {
   const off = { mqtt: false, stomp: false, http: false } as const;
   const storage = { engine: 'memory', ...config.storage } as const;
   const resolved = resolveConfig({ ...config, storage, listeners: { ...off, ...config.listeners } });
-  return new EmbeddedBroker(await openBroker(resolved, logger));
+  return new EmbeddedBroker(await openBroker(resolved, logger, brought));
 }

@@ -25,6 +25,7 @@ export class Confirms implements Publisher, ConfirmSink {
 
   /** Resolves with `value` when everything up to `position` is durable; at once for 0. */
   wait<T>(position: number, value: T): Promise<T> {
+    if (this.broker.failed !== null) return Promise.reject(notSafe());
     if (position <= this.broker.log.durablePosition) return Promise.resolve(value);
     return new Promise<T>((resolve, reject) => {
       const entry: Waiting = { resolve: () => resolve(value), reject };
@@ -49,8 +50,7 @@ export class Confirms implements Publisher, ConfirmSink {
     const failed = this.waiting;
     this.waiting = new Set();
     this.ring.clear();
-    for (const { reject } of failed)
-      reject(new BrokerError('shutting-down', 'the log has failed; the message is not safe'));
+    for (const { reject } of failed) reject(notSafe());
   }
 
   pause(): void {
@@ -68,4 +68,8 @@ export class Confirms implements Publisher, ConfirmSink {
   releaseMessages(): void {
     // See pause.
   }
+}
+
+function notSafe(): BrokerError {
+  return new BrokerError('shutting-down', 'the log has failed; the message is not safe');
 }

@@ -8,6 +8,8 @@ import { StompAdapter } from '../../protocols/stomp/index.ts';
 import { WorkerPasswordVerifier } from '../auth/password-verifier.ts';
 import { UserDirectory } from '../auth/user-directory.ts';
 import type { Config } from '../config.ts';
+import type { Authenticator } from '../core/authenticator.ts';
+import { ALLOW_ALL, type Authorizer, type Principal } from '../core/authorizer.ts';
 import { Broker } from '../core/broker.ts';
 import { MESSAGE_CODEC } from '../core/message-run.ts';
 import type { Codec } from '../core/run.ts';
@@ -43,29 +45,44 @@ export interface Composition {
   readonly arena: Arena;
 }
 
-export function compose(config: Config, logger: Logger): Composition {
+/** What a program that embeds the broker brings itself. */
+export interface BroughtParts {
+  /** Instead of `auth.users`. Whoever it lets in may do everything, unless there is an authorizer, too. */
+  readonly authenticator?: Authenticator;
+  /** Instead of the rules in `auth.users`. */
+  readonly authorizer?: Authorizer & {
+    /** Somebody of this name who is not there: the owner of a session that was restored. */
+    principal(name: string): Principal;
+  };
+  /** The log can not be written any more: no message is confirmed from here on. Without it the error is thrown where nobody can catch it, which ends the process. */
+  onFailed?(error: Error): void;
+}
+
+export function compose(config: Config, logger: Logger, brought: BroughtParts = {}): Composition {
   const clock = new SystemClock();
   const turn = new Turn(clock);
   const arena = new Arena(ARENA_SLOTS);
   const random = new SystemRandom();
   const { anonymous, anonymousRules, users: entries } = config.auth;
   const users = new UserDirectory({ anonymous, anonymousRules, users: entries }, new WorkerPasswordVerifier(), clock);
+  const authenticator = brought.authenticator ?? users;
+  const authorizer = brought.authorizer ?? (brought.authenticator === undefined ? users : NO_RULES);
   const storage = engine(config, random, logger);
   const broker = new Broker({
     storage,
     durability: config.storage.engine === 'memory' ? Durability.Memory : DURABILITY[config.storage.durability],
-    authorizer: users,
+    authorizer,
     limits: {
       queuesMax: config.queue.max,
       retained: { countMax: config.retained.max, bytesMax: config.retained.bytesMax },
       sessionQueue: { lengthMax: SESSION_QUEUE_LENGTH_MAX, bytesMax: config.mqtt.queueBytesMax },
       logPendingBytesMax: LOG_PENDING_BYTES_MAX,
     },
-    principal: (name) => users.principal(name),
+    principal: (name) => authorizer.principal(name),
   });
   for (const vhost of config.vhosts) broker.addVhost(vhost);
   const listenerVhost = (listener: string): string => config.listeners[listener]?.vhost ?? '/';
-  const shared = { broker, arena, turn, clock, random, logger, authenticator: users, listenerVhost };
+  const shared = { broker, arena, turn, clock, random, logger, authenticator, listenerVhost };
   const mqtt = new MqttAdapter({
     ...shared,
     options: {
@@ -111,9 +128,16 @@ export function compose(config: Config, logger: Logger): Composition {
     logger,
     memoryBytesMax: config.memory.highWatermark * machineMemory(),
     memoryBytes: () => process.memoryUsage.rss(),
+    ...(brought.onFailed === undefined ? {} : { onFailed: brought.onFailed }),
   });
   return { server, adapters, users, clock, turn, arena };
 }
+
+/** Everybody may do everything. */
+const NO_RULES: Required<BroughtParts>['authorizer'] = {
+  ...ALLOW_ALL,
+  principal: (name) => ({ name, policy: null }),
+};
 
 const DURABILITY = { memory: Durability.Memory, written: Durability.Written, fsync: Durability.Fsync } as const;
 

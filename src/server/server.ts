@@ -34,6 +34,8 @@ export interface ServerParts {
   readonly memoryBytesMax: number;
   /** Bytes of memory the process has now. */
   memoryBytes(): number;
+  /** Told once that the log has failed, after the clients were. Without it the error is thrown from the clock, and the process ends. */
+  onFailed?(error: Error): void;
 }
 
 const TICK_MS = 100;
@@ -70,15 +72,21 @@ export class Server {
       onTimer: () => {
         if (this.timer === null) return;
         this.tick();
-        this.startTicking();
+        if (this.timer !== null) this.startTicking();
       },
     });
   }
 
   private tick(): void {
     const { broker, clock, adapters } = this.parts;
-    // Clients have been told. Nothing can be confirmed any more, whether or not anybody writes: the process ends, and the next start recovers.
-    if (broker.failed !== null) throw broker.failed;
+    // Nothing can be confirmed any more, whether or not anybody writes: the process ends, or the program it is part of decides, and the next start recovers.
+    if (broker.failed !== null) {
+      this.timer = null;
+      if (this.parts.onFailed === undefined) throw broker.failed;
+      for (const adapter of adapters) adapter.close();
+      this.parts.onFailed(broker.failed);
+      return;
+    }
     broker.setTime(clock.realtime());
     broker.tick();
     for (const adapter of adapters) adapter.tick();

@@ -6,7 +6,7 @@ import type { Logger } from '../io/logger.ts';
 import { ConnectionCount } from '../io/tcp.ts';
 import type { Turn } from '../io/turn.ts';
 import { CONGESTED_BYTES } from '../limits.ts';
-import { compose } from './compose.ts';
+import { type BroughtParts, compose } from './compose.ts';
 import { Gate } from './gate.ts';
 import { HttpAdapter } from './http.ts';
 import { Listener, type StreamListener } from './listener.ts';
@@ -38,8 +38,8 @@ export interface OpenBroker {
   close(): Promise<void>;
 }
 
-export async function openBroker(config: Config, logger: Logger): Promise<OpenBroker> {
-  const { server, adapters, users, clock, turn, arena } = compose(config, logger);
+export async function openBroker(config: Config, logger: Logger, brought: BroughtParts = {}): Promise<OpenBroker> {
+  const { server, adapters, users, clock, turn, arena } = compose(config, logger, brought);
   await server.open();
   const gate = new Gate({ clock, logger, handshakeTimeoutMs: config.connection.handshakeTimeoutMs });
   for (const adapter of adapters) gate.add(adapter);

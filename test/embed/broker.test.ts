@@ -137,10 +137,62 @@ describe('an embedded broker', () => {
     await client.endAsync();
   });
 
+  test("lets in whom the program's authenticator knows, and lets them do what its authorizer allows", async () => {
+    const asked: string[] = [];
+    const sluice = await broker({
+      config: { listeners: { mqtt: '127.0.0.1:0' } },
+      authenticator: {
+        authenticate: async ({ username, password }) => {
+          await Promise.resolve();
+          const known = username === 'eve' && password !== null && Buffer.from(password).toString() === 'apple';
+          return known
+            ? { ok: true, principal: { name: 'eve', policy: { team: 'garden' } } }
+            : { ok: false, reason: 'bad-credentials' };
+        },
+      },
+      authorizer: {
+        epoch: 0,
+        dependsOnClient: () => false,
+        allows: ({ name, policy }, _clientId, action, resource) => {
+          asked.push(`${name} ${(policy as { team: string }).team} ${action} ${resource.name}`);
+          return resource.name.startsWith('garden/');
+        },
+        principal: (name) => ({ name, policy: { team: 'nobody' } }),
+      },
+    });
+    const [mqttAddress] = await sluice.listen();
+    const url = `mqtt://127.0.0.1:${mqttAddress!.port}`;
+    const options = { reconnectPeriod: 0, protocolVersion: 5 } as const;
+    await expect(mqtt.connectAsync(url, { ...options, username: 'eve', password: 'pear' })).rejects.toThrow(
+      /Bad User Name/,
+    );
+    const client = await mqtt.connectAsync(url, { ...options, username: 'eve', password: 'apple' });
+    await client.publishAsync('garden/tree', 'x', { qos: 1 });
+    await expect(client.publishAsync('kitchen/tree', 'x', { qos: 1 })).rejects.toThrow(/Not authorized/);
+    await client.endAsync();
+    expect(asked).toContain('eve garden publish garden/tree');
+    expect(asked).toContain('eve garden publish kitchen/tree');
+  });
+
+  test("without an authorizer of the program's, everybody its authenticator lets in may do everything", async () => {
+    const sluice = await broker({
+      config: { listeners: { mqtt: '127.0.0.1:0' } },
+      authenticator: { authenticate: () => ({ ok: true, principal: { name: 'anyone', policy: { of: 'mine' } } }) },
+    });
+    const [mqttAddress] = await sluice.listen();
+    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${mqttAddress!.port}`, {
+      reconnectPeriod: 0,
+      protocolVersion: 5,
+    });
+    await client.subscribeAsync('#', { qos: 1 });
+    await client.publishAsync('kitchen/tree', 'x', { qos: 1 });
+    await client.endAsync();
+  });
+
   test('refuses wrong options and addresses by name', async () => {
     await expect(createBroker({ config: { mqtt: { receiveMaximum: 0 } as never } })).rejects.toThrow(ConfigError);
     const sluice = await broker();
-    expect(() => sluice.publish('a/+/b', 'x')).toThrow(BrokerError);
+    await expect(sluice.publish('a/+/b', 'x')).rejects.toThrow(BrokerError);
     await expect(sluice.publish('$exchange/nowhere/key', 'x')).rejects.toThrow(/nowhere/);
   });
 });

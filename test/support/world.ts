@@ -274,6 +274,8 @@ export interface WorldOptions {
   /** More adapters, made with the world's parts. */
   readonly adapters?: readonly ((world: World) => RunningAdapter)[];
   readonly codecs?: readonly Codec[];
+  /** Told that the log has failed, instead of the error being thrown. */
+  readonly onFailed?: (error: Error) => void;
 }
 
 const LOOPBACK: Peer = { address: '127.0.0.1', port: 40_000, loopback: true };
@@ -338,6 +340,7 @@ export class World {
       logger,
       memoryBytesMax: Number.POSITIVE_INFINITY,
       memoryBytes: () => 0,
+      ...(options.onFailed === undefined ? {} : { onFailed: options.onFailed }),
     });
   }
 
