@@ -19,7 +19,7 @@ import { ChunkJoiner } from '../../src/io/chunk-joiner.ts';
 import type { LogFields } from '../../src/io/logger.ts';
 import type { Output } from '../../src/io/output.ts';
 import type { Transport, TransportHandler } from '../../src/io/transport.ts';
-import { sameBytes } from '../../src/lib/byte-hash.ts';
+import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import { type ClientState, ReceivedIds } from './client-state.ts';
 import { attachOwnQueue, onConnect } from './connect.ts';
@@ -173,6 +173,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     const { publishing } = this;
     this.bytesWanted = 0;
     publishing.topicBytes = -1;
+    this.adapter.lookAhead.reset();
     while (pos < end && this.state !== ConnectionState.Closed) {
       if (this.state === ConnectionState.Connected) {
         if (this.onHold && bytes[pos]! >>> 4 === PacketType.PUBLISH) {
@@ -254,7 +255,11 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
           !sameBytes(bytes, publishing.topicStart, bytes, topicStart, topicBytes) ||
           route.generation !== this.vhost.generation
         ) {
-          route = this.findRoute(bytes, topicStart, afterTopic);
+          const routes = this.routeTable();
+          const hash = routes.large
+            ? this.adapter.lookAhead.hash(routes, bytes, topicStart, afterTopic, frameEnd, end)
+            : hashBytes(bytes, topicStart, afterTopic);
+          route = this.findRoute(bytes, topicStart, afterTopic, hash);
           publishing.topicBytes = topicBytes;
         }
         publishing.topicStart = topicStart;
@@ -387,15 +392,19 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   // ---- routes
 
-  /** The route of a topic name in bytes, resolved. Topics that lead to the same sessions may have it in common: its key is not for use. Throws for an invalid topic. */
-  findRoute(bytes: Uint8Array, start: number, end: number): Route {
+  private routeTable(): RouteTable {
     const { authorizer } = this.adapter.broker;
     if (this.routes === null || this.routesEpoch !== authorizer.epoch) {
       this.routes = this.adapter.routeTable(this.vhost, this.principal!);
       this.routesEpoch = authorizer.epoch;
     }
-    const { routes } = this;
-    let route = routes.lookup(bytes, start, end);
+    return this.routes;
+  }
+
+  /** The route of a topic name in bytes, resolved. Topics that lead to the same sessions may have it in common: its key is not for use. Throws for an invalid topic. */
+  findRoute(bytes: Uint8Array, start: number, end: number, hash = hashBytes(bytes, start, end)): Route {
+    const routes = this.routeTable();
+    let route = routes.lookup(bytes, start, end, hash);
     if (route === null || route.generation !== this.vhost.generation) {
       // What was gathered belongs to the bindings as they were.
       this.publishing.flush();

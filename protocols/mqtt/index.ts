@@ -26,6 +26,7 @@ import { Connection } from './connection.ts';
 import { MqttClasses } from './direct.ts';
 import { malformed, topicNameInvalid } from './errors.ts';
 import { EXCLUSIVE_PREFIX, HeldFilters } from './held-filters.ts';
+import { LookAhead } from './look-ahead.ts';
 import type { MqttOptions } from './options.ts';
 import { connack, properties } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
@@ -70,6 +71,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   readonly listenerVhost: (listener: string) => string;
   readonly classes = new MqttClasses();
   readonly gathering = new Gathering(new Run(MQTT_CODEC));
+  readonly lookAhead = new LookAhead();
   readonly connections = new Set<Connection>();
   /** Coarse: as of the last tick. */
   monotonicMs: number;

@@ -12,6 +12,9 @@
 // A million topics in use are looked up in two places of the memory each, slot and text: the objects behind them are few where many topics lead to the same
 // subscribers (common()), so that they stay in the processor's cache, and nothing of a topic is an object that the collector has to look at.
 //
+// What lookup() waits for in a large table is the memory, twice, and not at all if it has been asked for early enough: prefetch() asks for many texts at once, which takes little longer
+// than one.
+//
 // A table that has many routes takes a stranger only when it comes again (or by chance, in case its note was overwritten): a million topics that are published to once, as when
 // retained messages are loaded, are not to push out what is used, nor to be kept for nothing.
 //
@@ -23,6 +26,7 @@ import type { RoutingKey } from './routing-key.ts';
 const SLOTS_MIN = 64;
 /** With at most half of the slots taken, practically no entry needs more. */
 const PROBES_MAX = 64;
+const PREFETCH_PROBES_MAX = 8;
 const SLOTS_PER_ENTRY = 2;
 /** A table with more slots is not rehashed at once, which would take long: it turns, and with each entry that comes a few of the old slots move. */
 const REHASHED_SLOTS_MAX = 65_536;
@@ -48,9 +52,11 @@ const ROUTE_BYTES = 300;
 const STRANGERS_WELCOME = 4096;
 /** Beyond, one of so many strangers is. */
 const STRANGER_TAKEN_EACH = 32;
-/** Notes of strangers, two bytes each: so many at first, more when there are more strangers. */
+/** Places for notes of strangers, two bytes each: so many at first (not fewer, see growNotes), four times as many when a quarter is taken. */
 const NOTES_MIN = 65_536;
-const NOTES_MAX = 1 << 21;
+const NOTES_MAX = 1 << 22;
+/** From so many slots on, they and the texts do not fit into a processor's own cache. */
+const LARGE_SLOTS = 16_384;
 /** Routes in common between two changes of the bindings. */
 const COMMONS_MAX = 16_384;
 
@@ -122,6 +128,33 @@ class Generation {
       if (sameBytes(this.chunks[where >>> CHUNK_LOG2]!, where & OFFSET_MASK, bytes, start, length)) return at;
     }
     return -1;
+  }
+
+  /**
+   * Reads what find() and routeAt() will read for texts with these hashes: first all slots, then all texts and routes. The reads of one loop do not depend on each other, so that the
+   * processor waits for many at a time. Returns a number that means nothing, so that they are not optimised away.
+   */
+  prefetch(hashes: Uint32Array, count: number): number {
+    const { slots, mask, chunks, routes } = this;
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum ^= slots[(hashes[i]! & mask) << SLOT_WORDS_LOG2]!;
+    for (let i = 0; i < count; i++) {
+      const hash = hashes[i]!;
+      let slot = hash & mask;
+      let there = slots[slot << SLOT_WORDS_LOG2]!;
+      while (there !== hash && there !== 0) {
+        slot = (slot + 1) & mask;
+        there = slots[slot << SLOT_WORDS_LOG2]!;
+        // Far from home: not worth looking for.
+        if (((slot - hash) & mask) >= PREFETCH_PROBES_MAX) there = 0;
+      }
+      if (there === 0) continue;
+      const at = slot << SLOT_WORDS_LOG2;
+      const where = slots[at + WHERE]!;
+      sum ^= chunks[where >>> CHUNK_LOG2]![where & OFFSET_MASK]!;
+      sum ^= routes[slots[at + PLACE]!]!.generation;
+    }
+    return sum;
   }
 
   routeAt(at: number): Route {
@@ -248,6 +281,9 @@ export class RouteTable {
   /** Of strangers, half of the hash each, in the place that the other half says. Made when the first one is refused. */
   private noted: Uint16Array | null = null;
   private strangers = 0;
+  private notes = 0;
+  /** Written so that what prefetch() reads is needed. */
+  prefetched = 0;
   private readonly commons = new Map<DestinationSet, Route>();
   private commonsGeneration = 0;
 
@@ -266,8 +302,18 @@ export class RouteTable {
     return this.young.bytes + this.old.bytes;
   }
 
-  lookup(bytes: Uint8Array, start: number, end: number): Route | null {
-    const hash = hashBytes(bytes, start, end);
+  /** What is looked up should be asked for before, see prefetch(). */
+  get large(): boolean {
+    return this.young.slotCount >= LARGE_SLOTS;
+  }
+
+  /** Of texts that will be looked up, their hashes (by hashBytes): asks for the memory that this takes, so that it is there by then. */
+  prefetch(hashes: Uint32Array, count: number): void {
+    this.prefetched = this.young.prefetch(hashes, count);
+    if (this.old.count > 0) this.prefetched ^= this.old.prefetch(hashes, count);
+  }
+
+  lookup(bytes: Uint8Array, start: number, end: number, hash = hashBytes(bytes, start, end)): Route | null {
     const length = end - start;
     const { young } = this;
     const at = young.find(hash, bytes, start, length);
@@ -308,20 +354,36 @@ export class RouteTable {
 
   private hasCome(hash: number): boolean {
     if (this.noted === null) this.noted = new Uint16Array(NOTES_MIN);
-    else if (
-      this.strangers * 2 > this.noted.length &&
-      this.noted.length < NOTES_MAX &&
-      this.noted.length < this.countMax
-    ) {
-      this.noted = new Uint16Array(this.noted.length * 4);
-      this.strangers = 0;
-    }
-    const place = hash & (this.noted.length - 1);
+    else if (this.notes * 4 > this.noted.length) this.growNotes(this.noted);
+    const { noted } = this;
+    const place = hash & (noted.length - 1);
     const note = hash >>> 16 || 1;
-    if (this.noted[place] === note || ++this.strangers % STRANGER_TAKEN_EACH === 0) return true;
+    const there = noted[place]!;
+    if (there === note) {
+      // Room for another one: it is a stranger no more.
+      noted[place] = 0;
+      this.notes--;
+      return true;
+    }
+    if (++this.strangers % STRANGER_TAKEN_EACH === 0) return true;
+    if (there === 0) {
+      noted[place] = note;
+      this.notes++;
+    }
     // Of two that fall on the same place and come in turn, neither would ever find its note.
-    if (this.noted[place] === 0 || (this.strangers & 1) === 0) this.noted[place] = note;
+    else if ((this.strangers & 1) === 0) noted[place] = note;
     return false;
+  }
+
+  /** Four times the places. A note and the lower 16 bits of its place are the whole hash (but for that of a note of 0, which is none). */
+  private growNotes(noted: Uint16Array): void {
+    if (noted.length >= NOTES_MAX || noted.length >= this.countMax) return;
+    const grown = new Uint16Array(noted.length * 4);
+    for (let place = 0; place < noted.length; place++) {
+      const note = noted[place]!;
+      if (note !== 0) grown[((note << 16) | (place & 0xffff)) & (grown.length - 1)] = note;
+    }
+    this.noted = grown;
   }
 
   clear(): void {

@@ -12,6 +12,7 @@ import type { Queue } from './queue.ts';
 import { Overflow, type QueueSpec, queueSpec } from './queue-spec.ts';
 import type { Selector } from './selector/selector.ts';
 import { Session, type SessionHome } from './session.ts';
+import { isShare } from './share-group.ts';
 import { Subscription } from './subscription.ts';
 
 /** What they need of their virtual host. */
@@ -41,6 +42,9 @@ export class Sessions implements SessionHome {
   private readonly waiting = new Set<Session>();
   /** Their clients have left since the last tick. */
   private readonly left = new Set<Session>();
+  /** Subscriptions of all sessions, and those of them that take part in a share group. */
+  subscriptionCount = 0;
+  sharedCount = 0;
   private readonly home: SessionsHome;
 
   constructor(home: SessionsHome) {
@@ -148,7 +152,10 @@ export class Sessions implements SessionHome {
   end(session: Session): void {
     if (session.ended) return;
     session.ended = true;
-    for (const subscription of session.subscriptions.values()) this.unbind(subscription);
+    for (const subscription of session.subscriptions.values()) {
+      this.count(subscription, -1);
+      this.unbind(subscription);
+    }
     if (session.queue !== null) {
       this.home.dropQueue(session.queue);
       session.queue = null;
@@ -183,7 +190,7 @@ export class Sessions implements SessionHome {
     // Replaced, not added to: no moment without a binding, so nothing is missed [MQTT-3.8.4-3].
     this.bind(made, this.home.exchangeOf(exchange));
     if (before !== undefined) this.unbind(before);
-    session.subscriptions.set(made);
+    this.keep(session, made);
     if (session.durable) this.save(session);
   }
 
@@ -195,7 +202,7 @@ export class Sessions implements SessionHome {
     options: SubscriptionOptions,
     selector: Selector | null = null,
   ): void {
-    session.subscriptions.set(new Subscription(session, filter, options, selector, null, '', queue));
+    this.keep(session, new Subscription(session, filter, options, selector, null, '', queue));
     if (session.durable) this.save(session);
   }
 
@@ -204,6 +211,7 @@ export class Sessions implements SessionHome {
     const subscription = session.subscriptions.get(filter);
     if (subscription === undefined) return false;
     session.subscriptions.delete(filter);
+    this.count(subscription, -1);
     this.unbind(subscription);
     if (session.durable) this.save(session);
     return true;
@@ -256,8 +264,21 @@ export class Sessions implements SessionHome {
       const reads = this.home.queues.get(queue) ?? null;
       const subscription = new Subscription(session, filter, options, selector, exchange, pattern, reads);
       if (exchange !== null) this.bind(subscription, this.home.exchangeOf(exchange));
-      session.subscriptions.set(subscription);
+      this.keep(session, subscription);
     }
+  }
+
+  /** In place of the one of the same filter. */
+  private keep(session: Session, subscription: Subscription): void {
+    const before = session.subscriptions.get(subscription.filter);
+    if (before !== undefined) this.count(before, -1);
+    session.subscriptions.set(subscription);
+    this.count(subscription, 1);
+  }
+
+  private count({ queue }: Subscription, by: 1 | -1): void {
+    this.subscriptionCount += by;
+    if (queue !== null && isShare(queue)) this.sharedCount += by;
   }
 
   private save(session: Session): void {

@@ -89,12 +89,11 @@ export class SysTopics {
     let retained = 0;
     let retainedBytes = 0;
     for (const vhost of broker.vhosts.values()) {
+      subscriptions += vhost.sessions.subscriptionCount;
+      shared += vhost.sessions.sharedCount;
       for (const session of vhost.sessions.values()) {
         sessions++;
         if (session.link === null) away++;
-        subscriptions += session.subscriptions.size;
-        for (const { queue } of session.subscriptions.values())
-          if (queue?.name.startsWith('$share/') === true) shared++;
         if (session.queue !== null) stored += session.queue.readyCount + session.queue.unsettledCount;
       }
       for (const queue of vhost.queues.values()) stored += queue.readyCount + queue.unsettledCount;

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { DestinationSet } from '../../src/core/destination-set.ts';
 import { Route, RouteTable } from '../../src/core/route-table.ts';
 import { RoutingKey } from '../../src/core/routing-key.ts';
+import { hashBytes } from '../../src/lib/byte-hash.ts';
 
 function route(text: string): Route {
   return new Route('amq.topic', new RoutingKey(text));
@@ -75,6 +76,28 @@ describe('route table', () => {
     let found = 0;
     for (const one of routes) if (has(table, one)) found++;
     expect(found).toBeGreaterThan(14_900);
+  });
+
+  test('of many strangers, nearly all are known when they have come four times', () => {
+    const table = new RouteTable(1e6, 1e9);
+    const routes = Array.from({ length: 60_000 }, (_, i) => route(`plant/${i}`));
+    for (let round = 0; round < 4; round++) for (const one of routes) if (!has(table, one)) insert(table, one);
+    let found = 0;
+    for (const one of routes) if (has(table, one)) found++;
+    expect(found).toBeGreaterThan(59_000);
+  });
+
+  test('what is asked for beforehand is found as it would be without', () => {
+    const table = new RouteTable(1e6, 1e9);
+    const routes = Array.from({ length: 20_000 }, (_, i) => route(`plant/${i}`));
+    expect(table.large).toBe(false);
+    for (let round = 0; round < 10; round++) for (const one of routes) if (!has(table, one)) insert(table, one);
+    expect(table.large).toBe(true);
+    const texts = ['plant/1', 'plant/19999', 'plant/20000', '', 'plant/7'].map((text) => Buffer.from(text));
+    const hashes = Uint32Array.from(texts, (text) => hashBytes(text, 0, text.length));
+    table.prefetch(hashes, hashes.length);
+    const found = texts.map((text, i) => table.lookup(text, 0, text.length, hashes[i]!)?.key.path);
+    expect(found).toEqual(['plant/1', 'plant/19999', undefined, undefined, 'plant/7']);
   });
 
   test('topics that come once do not fill a large table, and do not push out what is used', () => {

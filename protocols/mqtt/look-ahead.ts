@@ -1,0 +1,90 @@
+// Looks over the PUBLISH packets that stand in a chunk behind the one whose topic is to be looked up, and has the table fetch what their topics' look-ups will read. In a table of a million
+// topics each look-up waits for the memory; of a chunk's look-ups only the first one then does. Relies on nothing being right but the chunk's own bytes: what it says of a packet that the
+// hot loop does not take is merely not asked for.
+import type { RouteTable } from '../../src/core/route-table.ts';
+import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
+import { PacketType } from './packet-type.ts';
+
+/** Topics at a time: many enough that the processor has all its outstanding reads in use, few enough that what is read stays in its first cache. */
+const TOPICS_MAX = 64;
+const PUBLISH = PacketType.PUBLISH;
+const PUBACK_BYTE = PacketType.PUBACK << 4;
+const PUBACK_BYTES = 4;
+
+/** One for all connections of an adapter; only one of them parses at a time. */
+export class LookAhead {
+  private readonly starts = new Uint32Array(TOPICS_MAX);
+  private readonly hashes = new Uint32Array(TOPICS_MAX);
+  private count = 0;
+  private next = 0;
+
+  /** Other bytes are parsed from here on. */
+  reset(): void {
+    this.count = 0;
+    this.next = 0;
+  }
+
+  /** The hash of the topic bytes[start, topicEnd) in a packet that ends at packetEnd; after it, packets stand up to `end`. */
+  hash(table: RouteTable, bytes: Uint8Array, start: number, topicEnd: number, packetEnd: number, end: number): number {
+    const { starts, count } = this;
+    let { next } = this;
+    while (next < count && starts[next]! < start) next++;
+    if (next === count || starts[next] !== start) {
+      this.look(table, bytes, start, topicEnd, packetEnd, end);
+      next = 0;
+    }
+    this.next = next + 1;
+    return this.hashes[next]!;
+  }
+
+  private look(
+    table: RouteTable,
+    bytes: Uint8Array,
+    start: number,
+    topicEnd: number,
+    packetEnd: number,
+    end: number,
+  ): void {
+    const { starts, hashes } = this;
+    starts[0] = start;
+    hashes[0] = hashBytes(bytes, start, topicEnd);
+    let count = 1;
+    let last = start;
+    let lastBytes = topicEnd - start;
+    let pos = packetEnd;
+    while (count < TOPICS_MAX && pos + 2 <= end) {
+      const first = bytes[pos]!;
+      if (first >>> 4 !== PUBLISH) {
+        if (first !== PUBACK_BYTE || bytes[pos + 1] !== PUBACK_BYTES - 2) break;
+        pos += PUBACK_BYTES;
+        continue;
+      }
+      let body = pos + 1;
+      let length = 0;
+      for (let shift = 0; shift < 28 && body < end; shift += 7) {
+        const byte = bytes[body++]!;
+        length |= (byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+      const topic = body + 2;
+      if (topic > end) break;
+      const topicBytes = (bytes[body]! << 8) | bytes[body + 1]!;
+      if (topic + topicBytes > end) break;
+      pos = body + length;
+      // The topic of the packet before is not looked up again. Topics mostly differ in their last bytes, if at all.
+      const same =
+        topicBytes === lastBytes &&
+        bytes[topic + topicBytes - 1] === bytes[last + topicBytes - 1] &&
+        sameBytes(bytes, last, bytes, topic, topicBytes);
+      last = topic;
+      lastBytes = topicBytes;
+      if (same) continue;
+      starts[count] = topic;
+      hashes[count] = hashBytes(bytes, topic, topic + topicBytes);
+      count++;
+    }
+    this.count = count;
+    // Not for one alone: it would be read twice.
+    if (count > 1) table.prefetch(hashes, count);
+  }
+}
