@@ -35,11 +35,19 @@ export interface SessionsHome {
   onSessionEnded(session: Session): void;
 }
 
+/** Of the sessions that wait for their end, so many are looked at in each tick at least; where there are more, each is looked at once in so many ticks (a second). */
+const LOOKED_AT_MIN = 1000;
+const LOOKING_TICKS = 10;
+
 export class Sessions implements SessionHome {
   /** There is one session for a client id, and it belongs to one principal. */
   private readonly byClientId = new Map<string, Session>();
   /** Those that end when their time is over. */
   private readonly waiting = new Set<Session>();
+  /** How far the look at them has come; null: it begins anew. */
+  private walk: Iterator<Session, undefined> | null = null;
+  /** In each tick of this walk. */
+  private lookedAt = 0;
   /** Their clients have left since the last tick. */
   private readonly left = new Set<Session>();
   /** Subscriptions of all sessions, and those of them that take part in a share group. */
@@ -297,12 +305,28 @@ export class Sessions implements SessionHome {
 
   /** Lets go what has expired, and what nobody needs while its client is away. */
   tick(nowMs: number): void {
-    for (const session of this.waiting) {
-      if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.end(session);
-    }
+    this.endSome(nowMs);
     if (this.left.size === 0 || this.home.broker.failed !== null) return;
     for (const session of this.left) this.rest(session);
     this.left.clear();
+  }
+
+  /** Looks at the next of those that wait: all of them where they are few, a tenth where they are many. */
+  private endSome(nowMs: number): void {
+    if (this.waiting.size === 0) return;
+    if (this.walk === null) {
+      this.walk = this.waiting.values();
+      this.lookedAt = Math.max(LOOKED_AT_MIN, Math.ceil(this.waiting.size / LOOKING_TICKS));
+    }
+    const { walk } = this;
+    for (let left = this.lookedAt; left >= 0; left--) {
+      const { done, value: session } = walk.next();
+      if (done === true) {
+        this.walk = null;
+        return;
+      }
+      if (session.link === null && session.endsAtMs !== 0 && session.endsAtMs <= nowMs) this.end(session);
+    }
   }
 
   private bind(subscription: Subscription, exchange: Exchange): void {

@@ -89,3 +89,33 @@ describe('a session as a destination', () => {
     expect(asked).toHaveLength(1);
   });
 });
+
+describe('sessions whose time is over', () => {
+  function waiting(count: number): CoreWorld {
+    const world = new CoreWorld();
+    for (let i = 0; i < count; i++) world.vhost.sessions.detach(world.session(`s${i}`, new Link(), 5000));
+    return world;
+  }
+
+  test('end with the first tick, where they are few', () => {
+    const world = waiting(1000);
+    world.advance(4999);
+    expect(world.vhost.sessions.size).toBe(1000);
+    world.advance(1);
+    expect(world.vhost.sessions.size).toBe(0);
+  });
+
+  test('end within a second and no more than a tenth of them in one tick, where they are many; one that was taken up again stays', () => {
+    const world = waiting(20_000);
+    world.advance(2000);
+    world.session('s12345', new Link(), 5000);
+    world.advance(3000);
+    for (let ticks = 0, before = 20_000; ticks < 11; ticks++) {
+      const now = world.vhost.sessions.size;
+      expect(before - now).toBeLessThanOrEqual(2001);
+      before = now;
+      world.advance(100);
+    }
+    expect([...world.vhost.sessions.values()].map(({ clientId }) => clientId)).toEqual(['s12345']);
+  });
+});
