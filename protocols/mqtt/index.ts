@@ -6,7 +6,7 @@ import type { Authenticator } from '../../src/core/authenticator.ts';
 import type { Principal } from '../../src/core/authorizer.ts';
 import type { Broker, SessionObserver } from '../../src/core/broker.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { queueSpec } from '../../src/core/queue-spec.ts';
+import { queueSpec, TEMPORARY_QUEUE_PREFIX } from '../../src/core/queue-spec.ts';
 import { Route, RouteTable } from '../../src/core/route-table.ts';
 import { RoutingKey } from '../../src/core/routing-key.ts';
 import { Run } from '../../src/core/run.ts';
@@ -353,7 +353,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     vhost.resolve(route, principal, clientId);
     const address = this.queueRoutes.get(route);
     if (address === undefined || !route.allowed || vhost.queues.has(address.key.path)) return;
-    if (!address.declare) {
+    if (!address.declare || address.key.path.startsWith(TEMPORARY_QUEUE_PREFIX)) {
       route.allowed = false;
       route.refusal = `there is no queue ${JSON.stringify(address.key.path)}`;
       return;

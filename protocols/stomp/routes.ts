@@ -3,7 +3,7 @@ import { DEFAULT_EXCHANGE } from '../../src/core/address.ts';
 import { Action, type Authorizer, type Principal } from '../../src/core/authorizer.ts';
 import type { Broker } from '../../src/core/broker.ts';
 import type { BrokerErrorCode } from '../../src/core/errors.ts';
-import { queueSpec } from '../../src/core/queue-spec.ts';
+import { queueSpec, TEMPORARY_QUEUE_PREFIX } from '../../src/core/queue-spec.ts';
 import { addressResource } from '../../src/core/resource.ts';
 import { Route, RouteTable } from '../../src/core/route-table.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
@@ -82,7 +82,7 @@ export function resolveRoute(
   }
   const exists = vhost.queues.has(address.key.path);
   if (exists && (args.size === 0 || !address.declare)) return;
-  if (!address.declare) {
+  if (!address.declare || address.key.path.startsWith(TEMPORARY_QUEUE_PREFIX)) {
     route.allowed = false;
     route.refusalCode = 'not-found';
     route.refusal = `there is no queue ${JSON.stringify(address.key.path)} in vhost ${vhost.name}`;

@@ -2,7 +2,7 @@
 // connection.
 import { topicAddress } from '../../src/core/address.ts';
 import type { Queue } from '../../src/core/queue.ts';
-import { queueSpec } from '../../src/core/queue-spec.ts';
+import { queueSpec, TEMPORARY_QUEUE_PREFIX } from '../../src/core/queue-spec.ts';
 import { levelToPath } from '../../src/core/routing-key.ts';
 import { randomName } from '../../src/io/random.ts';
 import { addressToDestination, addressToReplyDestination, type SendAddress, type TempAddress } from './addresses.ts';
@@ -45,7 +45,7 @@ export class Temporary {
     }
     const { adapter, vhost } = this.connection;
     // The name is all that others need to answer, so it cannot be guessed.
-    const queueName = `stomp-temp-${randomName(adapter.random, NAME_LENGTH)}`;
+    const queueName = `${TEMPORARY_QUEUE_PREFIX}${randomName(adapter.random, NAME_LENGTH)}`;
     const flags = { durable: false, autoDelete: false, exclusive: true };
     const queue = vhost.declareQueue(
       queueSpec(queueName, flags, boundedArguments(adapter.broker, new Map())),

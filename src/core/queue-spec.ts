@@ -27,6 +27,9 @@ export interface QueueSpec {
 /** The highest x-max-priority: each level has a ring of its own. */
 export const PRIORITY_LEVELS_MAX = 255;
 
+/** Begins the names of queues that end with a connection, and that its peers know from a reply address only: a late answer makes no queue under such a name. */
+export const TEMPORARY_QUEUE_PREFIX = 'stomp-temp-';
+
 /** Makes a QueueSpec out of arguments. Throws BrokerError('precondition-failed' or 'invalid-argument'), naming argument, value and what is allowed. */
 export function queueSpec(
   name: string,

@@ -291,7 +291,7 @@ describe('both ways', () => {
   });
 
   it('a request of MQTT is answered by STOMP, and one of STOMP by MQTT', () => {
-    const { mqtt, stomp } = setup();
+    const { world, mqtt, stomp } = setup();
     stomp.subscribe('/topic/service');
     mqtt.subscribe('answers/me');
     mqtt.publish('service', 'ping', {
@@ -325,6 +325,11 @@ describe('both ways', () => {
       'k',
       '/temp-queue/t',
     ]);
+    stomp.hangUp();
+    mqtt.publish(asked!.properties.responseTopic!, 'late');
+    expect([...world.broker.vhosts.get('/')!.queues.keys()].filter((name) => name.startsWith('stomp-temp-'))).toEqual(
+      [],
+    );
   });
 
   it('any MQTT topic goes through STOMP and back unchanged', () => {
