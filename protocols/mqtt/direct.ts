@@ -4,7 +4,7 @@
 import type { Counters } from '../../src/core/counters.ts';
 import type { DeliveryClass, DeliveryOptions, DirectTarget } from '../../src/core/delivery.ts';
 import type { Run, WireForm } from '../../src/core/run.ts';
-import type { Output } from '../../src/io/output.ts';
+import type { Output, Piece } from '../../src/io/output.ts';
 import { dressedFrame, MQTT_CODEC, RETAIN_FLAG, type WireVersion, wireForm } from './publish-form.ts';
 import type { TopicAliases } from './topic-aliases.ts';
 
@@ -21,8 +21,8 @@ export interface DirectReceiver {
 /** With this much unsent, a client is too slow for messages that may be lost: they are dropped and counted. */
 export const SLOW_BYTES = 16 * 1024 * 1024;
 
-/** To at least so many targets, a block of at least so many bytes goes by reference instead of being copied into each output. */
-const SHARED_TARGETS_MIN = 2;
+/** To at least so many targets, a block goes by reference instead of being copied into each output, whose copies would not stay in the cache until they are sent; a large one to two. */
+const SHARED_TARGETS_MIN = 256;
 const SHARED_BYTES_MIN = 16 * 1024;
 
 export class MqttTarget implements DirectTarget {
@@ -51,9 +51,9 @@ export class MqttClass implements DeliveryClass {
   deliver(run: Run, targets: readonly DirectTarget[]): number {
     const form = this.form(run);
     const { bytes, start, end } = form;
-    const shared =
-      end - start >= SHARED_BYTES_MIN && targets.length >= SHARED_TARGETS_MIN
-        ? Buffer.from(bytes.subarray(start, end))
+    const shared: readonly [Piece] | null =
+      targets.length >= SHARED_TARGETS_MIN || (targets.length > 1 && end - start >= SHARED_BYTES_MIN)
+        ? [{ bytes: Buffer.from(bytes.subarray(start, end)), slot: null }]
         : null;
     // A form that is made anew, or comes from another protocol, may be longer than what it was made from.
     const frameBytesMax =
@@ -69,7 +69,7 @@ export class MqttClass implements DeliveryClass {
       if (receiver.aliases !== null || frameBytesMax > receiver.packetBytesMax)
         this.deliverFitting(run, form, receiver);
       else {
-        if (shared !== null) output.appendOwned(shared);
+        if (shared !== null) output.appendShared(shared);
         else output.append(bytes, start, end);
         receiver.counters.messagesDelivered += run.count;
       }

@@ -3,6 +3,7 @@
 //
 //   pieces[0] … pieces[n-1]   full slots and references, in order
 //   slot [slot.start … at … slot.end)   being filled
+//   lone                      instead of both: a block that many outputs have, and nothing else yet. It leaves as it is, or is copied into a slot when something follows it
 //
 // unsentBytes counts everything not yet taken by the kernel; the owner judges congestion by it.
 import { assert } from '../lib/assert.ts';
@@ -49,6 +50,7 @@ export class Output {
   private slot: Slot | null = null;
   private at = 0;
   private pieces = NO_PIECES;
+  private lone: readonly Piece[] | null = null;
   private dirty = false;
 
   constructor(arena: Arena, turn: Turn, sink: OutputSink, congestedBytes: number) {
@@ -110,18 +112,32 @@ export class Output {
       this.append(bytes, 0, bytes.length);
       return;
     }
+    if (this.lone !== null) this.takeSlot(0);
     if (this.slot !== null) this.closeSlot(this.slot);
     this.markDirty();
     this.addPiece({ bytes, slot: null });
     this.unsentBytes += bytes.length;
   }
 
+  /** Hands on one piece, without a slot, that many outputs are given, whatever its size: ten thousand copies of it would all have to be fetched from the memory again to be sent. */
+  appendShared(block: readonly [Piece]): void {
+    const { bytes } = block[0];
+    if (this.slot !== null || this.lone !== null || this.pieces !== NO_PIECES) {
+      this.appendOwned(bytes);
+      return;
+    }
+    this.lone = block;
+    this.unsentBytes += bytes.length;
+    this.markDirty();
+  }
+
   /** Hands everything to the sink. Called by Turn. */
   flush(): void {
     this.dirty = false;
     if (this.slot !== null) this.closeSlot(this.slot);
-    const pieces = this.pieces;
+    const pieces = this.lone ?? this.pieces;
     if (pieces.length > 0) {
+      this.lone = null;
       this.pieces = NO_PIECES;
       if (this.sink === null) {
         for (const piece of pieces) this.sent(piece);
@@ -156,10 +172,26 @@ export class Output {
   }
 
   private takeSlot(size: number): Slot {
+    const { lone } = this;
+    if (lone !== null) {
+      this.lone = null;
+      const { bytes } = lone[0]!;
+      if (bytes.length < REFERENCE_BYTES_MIN) return this.takeSlotBehind(bytes, size);
+      this.addPiece(lone[0]!);
+    }
     const slot = this.arena.borrow(size);
     this.slot = slot;
     this.at = slot.start;
     this.markDirty();
+    return slot;
+  }
+
+  /** A slot that begins with these bytes, which are counted already. */
+  private takeSlotBehind(bytes: Uint8Array, size: number): Slot {
+    const slot = this.arena.borrow(Math.min(SLOT_BYTES, bytes.length + size));
+    slot.bytes.set(bytes, slot.start);
+    this.slot = slot;
+    this.at = slot.start + bytes.length;
     return slot;
   }
 

@@ -120,6 +120,10 @@ const STEP = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ kind: fc.constant('appendOwned' as const), to: fc.nat({ max: 2 }), length: LENGTH }),
   },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('appendShared' as const), length: LENGTH }),
+  },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('endTurn' as const) }) },
   {
     weight: 4,
@@ -177,6 +181,16 @@ describe('an output', () => {
               const bytes = fresh(step.length);
               output.appendOwned(bytes);
               give(step.to, bytes);
+              break;
+            }
+            case 'appendShared': {
+              const bytes = fresh(step.length);
+              const block = [{ bytes, slot: null }] as const;
+              for (const [to, { output: each }] of peers.entries()) {
+                each.appendShared(block);
+                give(to, bytes);
+              }
+              expect(block.length).toBe(1);
               break;
             }
             case 'endTurn':
@@ -254,6 +268,20 @@ describe('an output', () => {
     bench.endTurn();
     expect(peer.waiting.map(({ bytes }) => bytes === large)).toEqual([true, false]);
     expect(peer.waiting.map(({ slot }) => slot === null)).toEqual([true, false]);
+  });
+
+  test('hands on a block that others have, too, as it is when nothing else goes with it, and otherwise with what does', () => {
+    const bench = new Bench();
+    const peers = [bench.peer(1000, true), bench.peer(1000, true), bench.peer(1000, true)];
+    const block = [{ bytes: Buffer.from('shared'), slot: null }] as const;
+    peers[1]!.output.append(Buffer.from('before '), 0, 7);
+    for (const { output } of peers) output.appendShared(block);
+    peers[2]!.output.append(Buffer.from(' after'), 0, 6);
+    expect(bench.arena.borrowedCount).toBe(2);
+    bench.endTurn();
+    expect(peers.map(({ bytes }) => bytes.toString())).toEqual(['shared', 'before shared', 'shared after']);
+    expect(peers.map(({ received }) => received.length)).toEqual([1, 1, 1]);
+    expect(bench.arena.borrowedCount).toBe(0);
   });
 
   test('is congested from too much at a flush until all of it has left', () => {
