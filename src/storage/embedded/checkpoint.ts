@@ -371,8 +371,8 @@ function loadFrom(
         }
         case Kind.Set: {
           const count = view.getUint32(at + 4, true);
-          const ids = new Uint32Array(view.buffer.slice(byte + 24, byte + 24 + 4 * count));
-          const text = new Uint8Array(view.buffer, byte + 24 + 4 * count, view.getUint32(at + 16, true)).slice();
+          const ids = words.slice((at + 24) >>> 2, ((at + 24) >>> 2) + count);
+          const text = new Uint8Array(view.buffer, byte + 24 + 4 * count, view.getUint32(at + 16, true));
           const set = contents.sets.restore(view.getUint32(at, true), ids, text, (id) => contents.queuesById.get(id));
           set.lastUsed = view.getFloat64(at + 8, true);
           break;

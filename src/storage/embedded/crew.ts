@@ -23,6 +23,8 @@ export interface Crew {
   makeMemory(bytes: number): Uint8Array;
   submit(frame: FrameOrder): void;
   keep(job: KeeperJob, done: JobDone): void;
+  /** In a later turn, when others have had theirs; never, when it is stopped before. */
+  later(then: () => void): void;
   stop(): Promise<void>;
 }
 
@@ -66,6 +68,10 @@ export class InlineCrew implements Crew {
 
   keep(job: KeeperJob, done: JobDone): void {
     this.jobs.push({ job, done });
+  }
+
+  later(then: () => void): void {
+    this.keep({ kind: 'space' }, then);
   }
 
   /** Writes the oldest frame, and those that go with it. Returns whether there was one. */

@@ -125,6 +125,11 @@ export class Log {
     return this.unit === this.endedUnit;
   }
 
+  /** What stands below has to be read from the disk. */
+  get memoryStart(): number {
+    return this.cachedFrom;
+  }
+
   /** Frames handed over and not written. */
   get pendingCount(): number {
     return this.pending.length;
@@ -182,7 +187,7 @@ export class Log {
     memory.doubles[(frameAt + 24) >>> 3] = this.sealedEnd;
     memory.bytes.fill(0, at, Math.min(align(at, BLOCK_BYTES), memory.bytes.length));
     const { segment } = this;
-    segment.noteFrame(this.framePosition);
+    segment.noteFrame(this.framePosition, length);
     this.sealedEnd = this.framePosition + length;
     this.sealedInRing = memory === this.ring;
     if (!this.sealedInRing) this.cachedFrom = this.sealedEnd;

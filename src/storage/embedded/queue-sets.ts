@@ -79,6 +79,8 @@ export class QueueSets {
   readonly byId = new Map<number, QueueSet>();
   private readonly byHash = new Map<number, QueueSet[]>();
   nextId = 1;
+  private restoredText = '';
+  private restoredOptions: readonly DeliveryOptions[] = [];
 
   /** The interned form of targets; kept by them. */
   intern(targets: LogTargets): InternedTargets {
@@ -107,7 +109,7 @@ export class QueueSets {
     return interned;
   }
 
-  /** A set that recovery has read; replaces nothing that is known under the id. */
+  /** A set that recovery has read; replaces nothing that is known under the id. Keeps queueIds, not optionsText. */
   restore(
     id: number,
     queueIds: Uint32Array,
@@ -116,10 +118,16 @@ export class QueueSets {
   ): QueueSet {
     const known = this.byId.get(id);
     if (known !== undefined) return known;
-    const list = JSON.parse(Buffer.from(optionsText).toString()) as [0 | 1 | 2, boolean, number[] | null][];
-    const options = list.map(([guarantee, retainAsPublished, identifiers]) =>
-      deliveryOptions(guarantee, retainAsPublished, identifiers),
-    );
+    const text = Buffer.from(optionsText.buffer, optionsText.byteOffset, optionsText.length).toString();
+    if (text !== this.restoredText) {
+      // Thousands of sets one after the other have the same.
+      const list = JSON.parse(text) as [0 | 1 | 2, boolean, number[] | null][];
+      this.restoredText = text;
+      this.restoredOptions = list.map(([guarantee, retainAsPublished, identifiers]) =>
+        deliveryOptions(guarantee, retainAsPublished, identifiers),
+      );
+    }
+    const options = this.restoredOptions;
     const queues: EmbeddedQueue[] = [];
     for (const queueId of queueIds) {
       const queue = queueOf(queueId);

@@ -23,6 +23,7 @@ import {
   FORMAT_VERSION,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
+  FRAME_MAGIC_BYTES,
   FrameFlag,
   frameCrc,
   frameLength,
@@ -296,7 +297,7 @@ class Recovery {
           this.quarantine(segment, bytes.subarray(Math.max(0, last - from), next), Math.max(last, from));
       }
       this.replay.frame(bytes, next, length, position);
-      segment.noteFrame(position);
+      segment.noteFrame(position, length);
       at = next + length;
       end = from + at;
       last = end;
@@ -339,6 +340,7 @@ class Recovery {
       for (let piece = Math.ceil((end - from) / step) - 1; piece >= 0; piece--) {
         const start = from + piece * step;
         const count = readFully(file, bytes, 0, Math.min(bytes.length, end - start), start - segment.base);
+        if (Buffer.from(bytes.buffer, 0, count).indexOf(FRAME_MAGIC_BYTES) < 0) continue;
         for (let word = ((count - FRAME_HEADER_BYTES) >> 3) * 2; word >= 0; word -= 2) {
           if (words[word] !== FRAME_MAGIC) continue;
           const position = start + 4 * word;

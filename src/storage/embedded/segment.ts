@@ -28,6 +28,8 @@ export const SEGMENT_HEADER_BYTES = 44;
 export const SEGMENT_DATA_START = BLOCK_BYTES;
 export const SEGMENT_MAGIC = 0x534c5347;
 export const FRAME_MAGIC = 0x464c5553;
+/** As it stands in a file. */
+export const FRAME_MAGIC_BYTES = Buffer.from([0x53, 0x55, 0x4c, 0x46]);
 export const FRAME_HEADER_BYTES = 32;
 export const FRAME_CRC_START = 12;
 

@@ -37,10 +37,10 @@ export class Segment {
     this.dataEnd = this.base + SEGMENT_DATA_START;
   }
 
-  noteFrame(position: number): void {
+  noteFrame(position: number, length: number): void {
     const offset = position - this.base;
     const last = this.extents.length === 0 ? -EXTENT_BYTES : this.extents[this.extents.length - 1]!;
-    if (offset - last >= EXTENT_BYTES) this.extents.push(offset);
+    if (offset - last >= EXTENT_BYTES || offset + length - last > EXTENT_BYTES_MAX) this.extents.push(offset);
   }
 
   /** Index in extents of the one that holds `offset`; -1 before the first. */
@@ -57,6 +57,8 @@ export class Segment {
 }
 
 export const EXTENT_BYTES = 128 * 1024;
+/** None is longer, padding aside, unless it is of one frame only. */
+export const EXTENT_BYTES_MAX = 256 * 1024;
 
 export class Segments implements DeathWatch, LifeWatch {
   readonly stride: number;

@@ -169,6 +169,12 @@ export class ThreadCrew implements Crew {
     this.keeper?.postMessage({ id, job } satisfies JobMessage);
   }
 
+  later(then: () => void): void {
+    setImmediate(() => {
+      if (this.listener !== null) then();
+    });
+  }
+
   async stop(): Promise<void> {
     this.listener = null;
     this.jobs.clear();
