@@ -1,6 +1,6 @@
 // The growing end of the embedded log as others see it: what a position promises, and what can be read while frames are on their way to the disk.
 import { expect, it } from 'vitest';
-import { Durability } from '../../src/storage/commit-log.ts';
+import { Durability, type FetchSink } from '../../src/storage/commit-log.ts';
 import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
 import type { Damage } from '../../src/storage/embedded/recovery.ts';
@@ -8,7 +8,7 @@ import { FRAME_MAGIC, FrameFlag } from '../../src/storage/embedded/segment.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { Dice } from '../sim/dice.ts';
 import { SimDisk } from '../sim/sim-disk.ts';
-import { CODECS, collect, RecordingListener, targets, textRun } from './harness.ts';
+import { CODECS, collect, RecordingListener, targets, text, textRun } from './harness.ts';
 
 interface Opened {
   readonly storage: EmbeddedStorage;
@@ -206,4 +206,49 @@ it('ends a fetch where the rest has to be read first', async () => {
   expect(ends).toEqual([given + 1]);
   expect(given).toBeGreaterThan(0);
   expect(given).toBeLessThan(12);
+});
+
+it('reads the log once for hundreds of queues that lie side by side in it, although it is twice as long as the cache', async () => {
+  const queueCount = 600;
+  const perQueue = 40;
+  const disk = new SimDisk();
+  const before = await open(disk);
+  const queues = Array.from({ length: queueCount }, (_, i) => before.storage.openQueue(`q${i}`, Durability.Fsync));
+  const padding = 'x'.repeat(1000);
+  for (let n = 1; n <= perQueue; n++) {
+    for (const queue of queues) before.storage.append(textRun(`${queue.name} ${n} ${padding}`), targets([queue]));
+    before.storage.endUnit();
+    before.work();
+  }
+  const { storage, crew, work } = await open(disk.afterPowerCut(new Dice(1), 'drop'));
+  const read: string[] = [];
+  const keep = crew.keep.bind(crew);
+  crew.keep = (job, done) => {
+    if (job.kind === 'read') read.push(`${job.segment}:${job.offset}`);
+    keep(job, done);
+  };
+  const wrong: string[] = [];
+  let given = 0;
+  for (const { name } of queues) {
+    const queue = storage.openQueue(name, Durability.Fsync);
+    let expected = 1;
+    // As a queue does that has room for more whenever it was given something.
+    const sink: FetchSink = {
+      onFetched(sequence, run, index) {
+        const found = text(run.bytes.subarray(run.frameStart(index), run.frameEnd(index)));
+        if (sequence !== expected || found !== `${name} ${expected} ${padding}`) wrong.push(`${name}: ${sequence}`);
+        expected++;
+        given++;
+      },
+      onFetchEnd(next) {
+        if (next < queue.nextSequence) queue.fetch(next, 1000, 1e9, sink);
+      },
+    };
+    queue.fetch(1, 1000, 1e9, sink);
+  }
+  work();
+  expect(wrong).toEqual([]);
+  expect(given).toBe(queueCount * perQueue);
+  expect(read.length).toBeGreaterThan(80);
+  expect(new Set(read).size).toBe(read.length);
 });
