@@ -4,6 +4,7 @@ import { Durability } from '../commit-log.ts';
 import type { Contents } from './contents.ts';
 import type { Faults } from './faults.ts';
 import type { EmbeddedQueue } from './queue.ts';
+import type { QueueSet } from './queue-sets.ts';
 import {
   MOVED_REF_BYTES,
   PUBLISH_HEADER_BYTES,
@@ -102,27 +103,23 @@ export class Replay {
           this.settle(view, range);
         return;
       case RecordKind.SetDef: {
-        const count = view.getUint32(at + 12, true);
-        const text = at + TEXT_HEADER_BYTES + 4 * count;
-        const ids = new Uint32Array(count);
-        for (let i = 0; i < count; i++) ids[i] = view.getUint32(at + TEXT_HEADER_BYTES + 4 * i, true);
-        const set = contents.sets.restore(
-          view.getUint32(at + 8, true),
-          ids,
-          bytes.slice(text, text + view.getUint32(at + 16, true)),
-          (id) => contents.queuesById.get(id),
-        );
+        const id = view.getUint32(at + 8, true);
+        // Every segment repeats the definitions of what it uses.
+        const set = contents.sets.byId.get(id) ?? this.setOf(view, bytes, at, id);
         set.lastUsed = Math.max(set.lastUsed, position);
         return;
       }
       case RecordKind.QueueDef: {
         const id = view.getUint32(at + 8, true);
-        const length = view.getUint32(at + 16, true);
-        const name = Buffer.from(bytes.subarray(at + TEXT_HEADER_BYTES, at + TEXT_HEADER_BYTES + length)).toString();
         const durability = view.getUint32(at + 12, true) === Durability.Fsync ? Durability.Fsync : Durability.Written;
         const known = contents.queuesById.get(id);
-        if (known === undefined) contents.restoreQueue(id, name, durability);
-        else known.durability = durability;
+        if (known !== undefined) {
+          known.durability = durability;
+          return;
+        }
+        const length = view.getUint32(at + 16, true);
+        const name = Buffer.from(bytes.subarray(at + TEXT_HEADER_BYTES, at + TEXT_HEADER_BYTES + length)).toString();
+        contents.restoreQueue(id, name, durability);
         return;
       }
       case RecordKind.QueueEnd: {
@@ -148,6 +145,18 @@ export class Replay {
       default:
         throw new Error(`the record at position ${position} is of the unknown kind ${bytes[at]}`);
     }
+  }
+
+  /** The set that a SetDef defines. */
+  private setOf(view: DataView, bytes: Uint8Array, at: number, id: number): QueueSet {
+    const { contents } = this;
+    const count = view.getUint32(at + 12, true);
+    const text = at + TEXT_HEADER_BYTES + 4 * count;
+    const ids = new Uint32Array(count);
+    for (let i = 0; i < count; i++) ids[i] = view.getUint32(at + TEXT_HEADER_BYTES + 4 * i, true);
+    return contents.sets.restore(id, ids, bytes.slice(text, text + view.getUint32(at + 16, true)), (queue) =>
+      contents.queuesById.get(queue),
+    );
   }
 
   private publish(view: DataView, at: number, position: number): void {
