@@ -24,4 +24,5 @@ export const DURABLE_SEEDS_THAT_FAILED: readonly (readonly [seed: number, showed
   [31, 'an identifier of QoS 2 whose message ended with the process is let go before it is used again'],
   [63, 'so is one whose message has expired meanwhile'],
   [92, 'the time of a recovery does not count as silence'],
+  [919627883, 'a QoS 2 delivery that waits for the disk comes back when its connection ends'],
 ];

@@ -241,6 +241,7 @@ export class Oracle {
     } else if (session.conn !== conn) return successor !== null;
     session.conn = null;
     if (!flushed) this.outputLost(session);
+    else if (this.crashes.enabled) this.waitedForDisk(session);
     session.leaveQueues(this.step, this.turn);
     const will = this.connWills.get(conn);
     this.connWills.delete(conn);
@@ -259,6 +260,11 @@ export class Oracle {
     for (const { fields, qosLow } of session.subs.values()) {
       fields.queue?.outputLost((sent) => qosLow === 0 || sent.qos === 0);
     }
+  }
+
+  /** What it was given at QoS 2 and is written when the disk knows of it comes back. */
+  private waitedForDisk(session: SessionModel): void {
+    for (const { fields, qosHigh } of session.subs.values()) if (qosHigh === 2) fields.queue?.outputLost(() => false);
   }
 
   startExpiry(session: SessionModel, moreMs = 0): void {
