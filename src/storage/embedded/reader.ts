@@ -147,10 +147,6 @@ export class Reader {
     for (let slot = slots - 1; slot >= 0; slot--) this.freeSlots.push(slot);
   }
 
-  get idle(): boolean {
-    return this.reading === 0;
-  }
-
   /** waiter: told when it makes sense to ask again; null when nobody has to be. */
   lookup(position: number, length: number, waiter: Waiter | null): Lookup {
     const { current } = this;
