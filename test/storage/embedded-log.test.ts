@@ -253,3 +253,37 @@ it('reads the log once for hundreds of queues that lie side by side in it, altho
   expect(read.length).toBeGreaterThan(70);
   expect(new Set(read).size).toBe(read.length);
 });
+
+it('knows the queues of a set whose definition is whole, although the first one of a queue in it is damaged', async () => {
+  const disk = new SimDisk();
+  const { storage, work } = await open(disk);
+  const first = storage.openQueue('first', Durability.Fsync);
+  storage.append(textRun('gone'), targets([first]));
+  storage.endUnit();
+  work();
+  const second = storage.openQueue('second', Durability.Fsync);
+  for (let i = 0; i < 200; i++) {
+    // The set is defined now; the queue was a moment ago, and is again when it is due.
+    storage.append(textRun(`${i} ${'x'.repeat(1000)}`), targets([first, second]));
+    storage.endUnit();
+    work();
+  }
+  const crashed = disk.afterPowerCut(new Dice(1), 'drop');
+  crashed.damage('/data/0000000001.segment', (bytes) => {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const at = Array.from({ length: 1024 }, (_, i) => 4096 + 8 * i).find(
+      (place) => view.getUint32(place, true) === FRAME_MAGIC,
+    )!;
+    bytes.fill(0, at + 32, at + 64);
+  });
+  const again = await open(crashed);
+  expect(again.damages.length).toBeGreaterThan(0);
+  for (const name of ['first', 'second']) {
+    const left = again.storage.openQueue(name, Durability.Fsync);
+    const sink = collect(left);
+    again.work();
+    expect(sink.texts.map((one) => one.slice(0, one.indexOf(' ')))).toEqual(
+      Array.from({ length: 200 }, (_, i) => `${i}`),
+    );
+  }
+});

@@ -14,6 +14,7 @@ import { checkpointName, checkpointNumber, copyName, loadCheckpoint } from './ch
 import { Contents } from './contents.ts';
 import type { Faults } from './faults.ts';
 import { isZero, removeIfThere } from './keeper.ts';
+import { RecordKind } from './record.ts';
 import { Replay } from './replay.ts';
 import {
   align,
@@ -161,7 +162,11 @@ class Recovery {
       removeIfThere(this.disk, join(this.directory, name));
       removeIfThere(this.disk, join(this.directory, copyName(name)));
     }
-    if (this.definitionsFirst) this.collectDefinitions(files, start);
+    if (this.definitionsFirst) {
+      // A set is made of queues: where the first definition of a queue is damaged, the one that is left may stand behind those of its sets.
+      this.collectDefinitions(files, start, RecordKind.QueueDef);
+      this.collectDefinitions(files, start, RecordKind.SetDef);
+    }
     let tail: SegmentFile | null = null;
     // A log that was never cut off in front begins with its first frame.
     const first = files[0]?.segment;
@@ -243,7 +248,7 @@ class Recovery {
     return files.sort((a, b) => a.segment.number - b.segment.number);
   }
 
-  private collectDefinitions(files: readonly SegmentFile[], start: number): void {
+  private collectDefinitions(files: readonly SegmentFile[], start: number, kind: number): void {
     for (const file of files) {
       if (file.segment.end <= start) continue;
       const from = Math.max(start, file.segment.base + SEGMENT_DATA_START);
@@ -255,7 +260,7 @@ class Recovery {
         at = this.nextFrame(view, bytes, at, from, file.segment)
       ) {
         const length = view.getUint32(at + 4, true);
-        this.replay.definitions(bytes, at, length, from + at);
+        this.replay.definitions(bytes, at, length, from + at, kind);
         at += length;
       }
     }
@@ -514,8 +519,8 @@ export function recover(
 ): { readonly contents: Contents; readonly recovered: Recovered } {
   let contents = new Contents(stride, faults);
   let recovered = new Recovery(disk, directory, contents, random, faults, scratch, false).run();
-  if (recovered.unreadableRecords > 0) {
-    // Definitions were damaged. They are repeated further on, so once more, with all definitions first.
+  if (recovered.unreadableRecords > 0 || recovered.damages.length > 0) {
+    // Definitions may be among what was damaged, of sets and of the queues in them. They are repeated further on, so once more, with all definitions first.
     const { damages } = recovered;
     contents = new Contents(stride, faults);
     recovered = new Recovery(disk, directory, contents, random, faults, scratch, true).run();

@@ -56,13 +56,11 @@ export class Replay {
     this.apply(bytes, at, length, position);
   }
 
-  /** Takes nothing but the definitions out of a frame. */
-  definitions(bytes: Uint8Array, start: number, length: number, position: number): void {
+  /** Takes nothing but the definitions of this kind out of a frame. */
+  definitions(bytes: Uint8Array, start: number, length: number, position: number, kind: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let at = start + FRAME_HEADER_BYTES; at < start + length; at += view.getUint32(at + 4, true)) {
-      const kind = bytes[at];
-      if (kind === RecordKind.SetDef || kind === RecordKind.QueueDef)
-        this.record(view, bytes, at, view.getUint32(at + 4, true), position + at - start);
+      if (bytes[at] === kind) this.record(view, bytes, at, view.getUint32(at + 4, true), position + at - start);
     }
   }
 

@@ -299,7 +299,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
     }
     const log = this.frames!;
     if (set === null) return log.durableUnit;
-    if (set.definedIn !== log.segment.number || (set.definitions < 2 && log.end - set.definedAt > log.redefineBytes))
+    if (set.definedIn !== log.segment.number || log.isDue(set.definitions, set.definedAt))
       this.contents.sets.define(set, log, this.contents.repeatQueue);
     const { count } = run;
     const bytesMax = log.recordBytesMax;
