@@ -52,6 +52,8 @@ export class Output {
   private pieces = NO_PIECES;
   private lone: readonly Piece[] | null = null;
   private dirty = false;
+  /** Pieces are handed over in the middle of an append: nobody else may append before it is complete. */
+  private handing = false;
 
   constructor(arena: Arena, turn: Turn, sink: OutputSink, congestedBytes: number) {
     this.arena = arena;
@@ -145,8 +147,9 @@ export class Output {
       }
       this.sink.send(pieces);
     }
-    // Also when all of it was handed over before the end of the turn.
-    if (this.sink !== null && this.unsentBytes > this.congestedBytes) this.congested = true;
+    // Also when all of it was handed over, or has left, before the end of the turn.
+    if (this.unsentBytes === 0) this.drained();
+    else if (this.sink !== null && this.unsentBytes > this.congestedBytes) this.congested = true;
   }
 
   /** The sink says: these bytes have left. */
@@ -154,10 +157,13 @@ export class Output {
     if (piece.slot !== null) this.arena.giveBack(piece.slot);
     this.unsentBytes -= piece.bytes.length;
     this.totalBytes += piece.bytes.length;
-    if (this.congested && this.unsentBytes === 0) {
-      this.congested = false;
-      if (this.drainTarget !== null) this.drainTarget.onDrain();
-    }
+    if (this.unsentBytes === 0 && !this.handing) this.drained();
+  }
+
+  private drained(): void {
+    if (!this.congested) return;
+    this.congested = false;
+    if (this.drainTarget !== null) this.drainTarget.onDrain();
   }
 
   /** Throws away what has not been handed to the sink, and all that will be appended: the stream is gone. */
@@ -214,7 +220,10 @@ export class Output {
   private flushPieces(): void {
     const pieces = this.pieces;
     this.pieces = NO_PIECES;
+    // Whoever is told of a drain appends, and its bytes would stand in the middle of what is being appended now. It is told by flush(), which is due.
+    this.handing = true;
     this.sink?.send(pieces);
+    this.handing = false;
   }
 
   private markDirty(): void {

@@ -32,10 +32,11 @@ export class PiecesInFlight {
     this.pieces.push(piece);
   }
 
-  /** Everything has left, or nothing will leave any more. */
+  /** Everything added up to now has left, or nothing will leave any more. */
   releaseAll(): void {
-    // Giving back may lead to further writes on this very stream, which then end up here again: the loop looks at the fields afresh each time.
-    while (this.head < this.pieces.length) this.releaseOldest();
+    // Giving back may lead to further writes on this very stream: those are not among what has left, and may themselves end up here again.
+    const end = this.releasedCount + this.count;
+    while (this.releasedCount < end) this.releaseOldest();
   }
 
   private releaseOldest(): void {

@@ -329,6 +329,30 @@ describe('an output', () => {
     expect(peer.bytes.subarray(20).toString()).toBe('more');
   });
 
+  test('says that it has drained never in the middle of an append', () => {
+    const bench = new Bench(64);
+    const peer = bench.peer(10);
+    peer.output.setDrainTarget({ onDrain: () => peer.output.append(Buffer.from('more'), 0, 4) });
+    peer.output.append(fresh(20), 0, 20);
+    bench.endTurn();
+    const given = [Buffer.from(peer.waiting[0]!.bytes)];
+    const give = (bytes: Buffer): void => {
+      given.push(bytes);
+      peer.output.append(bytes, 0, bytes.length);
+    };
+    give(fresh(10));
+    // All that was handed over leaves while it is congested by what was not.
+    peer.take();
+    expect(peer.output.congested).toBe(true);
+    peer.eager = true;
+    give(fresh(16 * SLOT_BYTES + 1000));
+    expect([peer.sends, peer.output.congested]).toEqual([2, true]);
+    bench.endTurn();
+    bench.endTurn();
+    expect(peer.bytes.equals(Buffer.concat([...given, Buffer.from('more')]))).toBe(true);
+    expect(bench.arena.borrowedCount).toBe(0);
+  });
+
   test('counts what has left', () => {
     const bench = new Bench();
     const peer = bench.peer(10, true);

@@ -56,6 +56,23 @@ test('a release that leads to further writes and releases keeps the order and lo
   expect(inFlight.count).toBe(0);
 });
 
+test('what is written because all has left is itself still to leave', () => {
+  const output = new SentLog();
+  const inFlight = new PiecesInFlight(output);
+  output.onSent = () => {
+    if (output.sizes.length === 2) inFlight.add(piece(3));
+  };
+  inFlight.add(piece(1));
+  inFlight.add(piece(2));
+  inFlight.releaseAll();
+  expect([output.sizes, inFlight.count]).toEqual([[1, 2], 1]);
+  inFlight.onWritten();
+  inFlight.onWritten();
+  expect(output.sizes).toEqual([1, 2]);
+  inFlight.onWritten();
+  expect([output.sizes, inFlight.count]).toEqual([[1, 2, 3], 0]);
+});
+
 test('any order of writes, callbacks and releases reports each piece once, in order, never before its write has returned or called back', () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom('write', 'callback', 'taken'), { maxLength: 5000 }), (steps) => {
