@@ -1,20 +1,24 @@
 // The growing end of the embedded log as others see it: what a position promises, and what can be read while frames are on their way to the disk.
 import { expect, it } from 'vitest';
-import { Durability, type FetchSink } from '../../src/storage/commit-log.ts';
+import { Durability, type FetchSink, type QueueLog, type RecoveryReport } from '../../src/storage/commit-log.ts';
 import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
+import { RecordKind } from '../../src/storage/embedded/record.ts';
 import type { Damage } from '../../src/storage/embedded/recovery.ts';
-import { FRAME_MAGIC, FrameFlag } from '../../src/storage/embedded/segment.ts';
+import { FRAME_HEADER_BYTES, FRAME_MAGIC, FrameFlag } from '../../src/storage/embedded/segment.ts';
 import { EmbeddedStorage, READ_CACHE_BYTES } from '../../src/storage/embedded/storage.ts';
 import { Dice } from '../sim/dice.ts';
 import { SimDisk } from '../sim/sim-disk.ts';
 import { CODECS, collect, RecordingListener, targets, text, textRun } from './harness.ts';
+
+const FIRST_SEGMENT = '/data/0000000001.segment';
 
 interface Opened {
   readonly storage: EmbeddedStorage;
   readonly crew: InlineCrew;
   readonly listener: RecordingListener;
   readonly damages: Damage[];
+  readonly report: RecoveryReport;
   work(): void;
 }
 
@@ -37,11 +41,11 @@ async function open(disk: SimDisk, readCacheBytes = READ_CACHE_BYTES): Promise<O
     readCacheBytes,
     onDamage: (damage) => damages.push(damage),
   });
-  await storage.open(CODECS, listener);
+  const report = await storage.open(CODECS, listener);
   const work = (): void => {
     for (let i = 0; i < 100_000 && (crew.stepWriter() || crew.stepKeeper()); i++);
   };
-  return { storage, crew, listener, damages, work };
+  return { storage, crew, listener, damages, report, work };
 }
 
 it('counts what was settled since the last unit as appended: whoever answers for it waits until it is written', async () => {
@@ -254,6 +258,94 @@ it('reads the log once for hundreds of queues that lie side by side in it, altho
   expect(new Set(read).size).toBe(read.length);
 });
 
+/** The frames of the first segment, each by where its records begin. */
+function frames(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const found: number[] = [];
+  for (let at = 4096; at + 8 <= bytes.length; at += 8) {
+    if (view.getUint32(at, true) === FRAME_MAGIC) found.push(at + FRAME_HEADER_BYTES);
+  }
+  return found;
+}
+
+/** What a power cut leaves, with the first frame made unreadable. */
+function withoutFirstFrame(disk: SimDisk): SimDisk {
+  const crashed = disk.afterPowerCut(new Dice(1), 'drop');
+  crashed.damage(FIRST_SEGMENT, (bytes) => {
+    const first = frames(bytes)[0]!;
+    bytes.fill(0, first, first + 32);
+  });
+  return crashed;
+}
+
+it('knows the queue of messages that are whole, although its first definition is damaged and they have ended soon after it', async () => {
+  const disk = new SimDisk();
+  const { storage, work } = await open(disk);
+  const publish = (content: string, queue: QueueLog): void => {
+    storage.append(textRun(content), targets([queue]));
+    storage.endUnit();
+    work();
+  };
+  const brief = storage.openQueue('brief', Durability.Fsync);
+  for (let i = 0; i < 10; i++) publish(`${i}`, brief);
+  const other = storage.openQueue('other', Durability.Fsync);
+  for (let i = 0; i < 100; i++) publish('x'.repeat(100), other);
+  const again = await open(withoutFirstFrame(disk));
+  const sink = collect(again.storage.openQueue('brief', Durability.Fsync));
+  again.work();
+  expect(sink.texts).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9']);
+  expect(again.report.damagedFrames).toBe(1);
+});
+
+it('counts whole messages that have lost all definitions of their queue, and not those of a deleted one', async () => {
+  const disk = new SimDisk();
+  const { storage, work } = await open(disk);
+  const lost = storage.openQueue('lost', Durability.Fsync);
+  const deleted = storage.openQueue('deleted', Durability.Fsync);
+  storage.append(textRun('0'), targets([lost]));
+  storage.append(textRun('0'), targets([deleted]));
+  storage.endUnit();
+  work();
+  const kept = storage.openQueue('kept', Durability.Fsync);
+  for (let i = 0; i < 4; i++) {
+    storage.append(textRun('1'), targets([lost, kept]));
+    storage.append(textRun('2'), targets([deleted, kept]));
+  }
+  deleted.delete();
+  storage.append(textRun('3'), targets([kept]));
+  storage.endUnit();
+  work();
+  const again = await open(withoutFirstFrame(disk));
+  // The stretch, and what 'lost' would have got.
+  expect(again.report.damagedFrames).toBe(1 + 4);
+  expect(again.storage.openQueue('kept', Durability.Fsync).count).toBe(9);
+});
+
+it('repeats definitions, and not often', async () => {
+  const disk = new SimDisk();
+  const { storage, work } = await open(disk);
+  const queue = storage.openQueue('q', Durability.Fsync);
+  for (let i = 0; i < 1000; i++) {
+    storage.append(textRun('x'.repeat(1000)), targets([queue]));
+    storage.endUnit();
+    work();
+  }
+  const count = new Map<number, number>();
+  // Looks at what is on the disk and at what is on its way there.
+  disk.damage(FIRST_SEGMENT, (bytes) => {
+    count.clear();
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (const first of frames(bytes)) {
+      const end = first - FRAME_HEADER_BYTES + view.getUint32(first - FRAME_HEADER_BYTES + 4, true);
+      for (let at = first; at < end; at += view.getUint32(at + 4, true))
+        count.set(bytes[at]!, (count.get(bytes[at]!) ?? 0) + 1);
+    }
+  });
+  // A megabyte: at once, and 8, 64 and 512 KB behind.
+  expect([count.get(RecordKind.SetDef), count.get(RecordKind.QueueDef)]).toEqual([4, 4]);
+  expect(count.get(RecordKind.Publish)).toBe(1000);
+});
+
 it('knows the queues of a set whose definition is whole, although the first one of a queue in it is damaged', async () => {
   const disk = new SimDisk();
   const { storage, work } = await open(disk);
@@ -269,7 +361,7 @@ it('knows the queues of a set whose definition is whole, although the first one 
     work();
   }
   const crashed = disk.afterPowerCut(new Dice(1), 'drop');
-  crashed.damage('/data/0000000001.segment', (bytes) => {
+  crashed.damage(FIRST_SEGMENT, (bytes) => {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const at = Array.from({ length: 1024 }, (_, i) => 4096 + 8 * i).find(
       (place) => view.getUint32(place, true) === FRAME_MAGIC,

@@ -9,6 +9,7 @@ import type { Log } from './log.ts';
 import { EmbeddedQueue, type QueueHost } from './queue.ts';
 import { QueueSets } from './queue-sets.ts';
 import { padded, RecordKind, TEXT_HEADER_BYTES } from './record.ts';
+import { isDue } from './repeats.ts';
 import { Segments } from './segments.ts';
 import { Settled } from './settled.ts';
 import { EmbeddedState } from './state.ts';
@@ -68,11 +69,11 @@ export class Contents implements QueueHost {
     return queue;
   }
 
-  /** Writes the definition of a queue as part of a set's: once per segment, and once more with the repetition of the set. */
+  /** Writes the definition of a queue as part of a set's, unless it stands there anyway, for another set. */
   readonly repeatQueue = (queue: EmbeddedQueue): void => {
     const { log } = this;
-    if (queue.definedIn === log.segment.number && log.end - queue.definedAt < log.redefineBytes) return;
-    this.writeQueue(queue);
+    if (queue.definedIn !== log.segment.number || isDue(log, queue.definitions, queue.definedAt))
+      this.writeQueue(queue);
   };
 
   writeQueue(queue: EmbeddedQueue): void {
@@ -88,6 +89,7 @@ export class Contents implements QueueHost {
     log.words[word + 4] = name.length;
     log.bytes.set(name, at + TEXT_HEADER_BYTES);
     if (queue.durability === Durability.Fsync || queue.definedIn < 0) log.requireSync();
+    queue.definitions = queue.definedIn === log.segment.number ? queue.definitions + 1 : 1;
     queue.definedIn = log.segment.number;
     queue.definedAt = at + log.shift;
   }

@@ -9,11 +9,6 @@ import type { Crew } from './crew.ts';
 import { align, BLOCK_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameFlag, SEGMENT_DATA_START } from './segment.ts';
 import type { Segment, Segments } from './segments.ts';
 
-const REDEFINE_BYTES = 64 * 1024;
-/** Where several places of a segment are damaged, the third definition is the one that is left. */
-const REDEFINE_FAR_BYTES = 4 * 1024 * 1024;
-const DEFINITIONS = 3;
-
 export interface SegmentSupply {
   /** The segment that follows, with at least dataBytes of room; its file may still be in the making. */
   next(dataBytes: number): Segment;
@@ -138,15 +133,9 @@ export class Log {
     return this.pending.length;
   }
 
-  /** Definitions are repeated this far behind their first place in a segment, so that one damaged place can not take both. */
-  get redefineBytes(): number {
-    return Math.min(REDEFINE_BYTES, this.segments.stride / 4);
-  }
-
-  /** Whether what has been defined `count` times in this segment, at `position` the last time, is to be defined once more: soon after the first time, and once far behind. */
-  isDue(count: number, position: number): boolean {
-    if (count >= DEFINITIONS) return false;
-    return this.end - position > (count === 1 ? this.redefineBytes : REDEFINE_FAR_BYTES);
+  /** Position where the open frame begins; without one, where everything appended so far ends. */
+  get frameStart(): number {
+    return this.frameAt < 0 ? this.sealedEnd : this.framePosition;
   }
 
   /** What a record may hold in all, for it to fit into a frame of the usual size. */

@@ -1,5 +1,5 @@
 // Sets of queues under a number of 4 bytes: a message to a thousand queues carries one number, not a thousand. A set is defined in the log before its first use, again in
-// every segment that uses it, and in every checkpoint; it is forgotten when no segment is left that could refer to it.
+// every segment that uses it, a few times further on (repeats.ts), and in every checkpoint; it is forgotten when no segment is left that could refer to it.
 import { type DeliveryOptions, deliveryOptions } from '../../core/delivery.ts';
 import { assert } from '../../lib/assert.ts';
 import { Durability, type LogTargets } from '../commit-log.ts';
@@ -7,16 +7,20 @@ import { MemoryQueue } from '../memory/memory-queue.ts';
 import type { Log } from './log.ts';
 import { EmbeddedQueue } from './queue.ts';
 import { padded, RecordKind, TEXT_HEADER_BYTES } from './record.ts';
+import { Repeats } from './repeats.ts';
+
+/** In the place of a queue that is no more; ids begin with 1. */
+export const NO_QUEUE = 0;
 
 export class QueueSet {
   readonly id: number;
-  /** The queues by id; null where a queue no longer exists. */
   readonly queueIds: Uint32Array;
+  /** Those of them that existed when it was made or restored. */
   readonly queues: readonly EmbeddedQueue[];
   /** One for all queues, or one each. */
   readonly options: readonly DeliveryOptions[];
   readonly sync: boolean;
-  /** Segment it was defined in last. */
+  /** Segment and position it was defined at last, and which of the places of its definitions in that segment this was, from 1. */
   definedIn = -1;
   definedAt = 0;
   definitions = 0;
@@ -45,6 +49,14 @@ export class QueueSet {
       for (let i = 0; i < this.queueIds.length; i++) this.optionsByQueue.set(this.queueIds[i]!, this.options[i]!);
     }
     return this.optionsByQueue.get(queueId) ?? this.options[0]!;
+  }
+
+  /** The ids as a definition has them: who reads it looks for the queue of each, and tells one that was deleted from one that was lost. */
+  liveIds(): Uint32Array {
+    const { queueIds, queues } = this;
+    if (queues.length === queueIds.length && !queues.some((queue) => queue.deleted)) return queueIds;
+    const live = new Set(queues.filter((queue) => !queue.deleted).map((queue) => queue.id));
+    return queueIds.map((id) => (live.has(id) ? id : NO_QUEUE));
   }
 
   /** The delivery options as text, as a definition carries them. */
@@ -78,6 +90,7 @@ export class InternedTargets {
 export class QueueSets {
   readonly byId = new Map<number, QueueSet>();
   private readonly byHash = new Map<number, QueueSet[]>();
+  private readonly repeats = new Repeats();
   nextId = 1;
   private restoredText = '';
   private restoredOptions: readonly DeliveryOptions[] = [];
@@ -141,8 +154,20 @@ export class QueueSets {
     return set;
   }
 
-  /** Appends the definition, and with it those of its queues. */
+  /** Appends the definition, and with it those of its queues. Must be on the disk as soon as the messages are that need it. */
   define(set: QueueSet, log: Log, defineQueue: (queue: EmbeddedQueue) => void): void {
+    this.write(set, log, defineQueue);
+    if (set.sync) log.requireSync();
+  }
+
+  /** Appends once more the definitions that are due; to be called before a unit ends. */
+  repeatDue(log: Log, defineQueue: (queue: EmbeddedQueue) => void): void {
+    for (let set = this.repeats.take(log); set !== null; set = this.repeats.take(log))
+      this.write(set, log, defineQueue);
+  }
+
+  private write(set: QueueSet, log: Log, defineQueue: (queue: EmbeddedQueue) => void): void {
+    const start = log.end;
     for (const queue of set.queues) if (!queue.deleted) defineQueue(queue);
     const text = set.optionsText();
     const count = set.queueIds.length;
@@ -154,12 +179,12 @@ export class QueueSets {
     log.words[word + 2] = set.id;
     log.words[word + 3] = count;
     log.words[word + 4] = text.length;
-    log.words.set(set.queueIds, word + 5);
+    log.words.set(set.liveIds(), word + 5);
     log.bytes.set(text, at + TEXT_HEADER_BYTES + 4 * count);
-    if (set.sync) log.requireSync();
     set.definitions = set.definedIn === log.segment.number ? set.definitions + 1 : 1;
     set.definedIn = log.segment.number;
     set.definedAt = at + log.shift;
+    this.repeats.add(set, log.end - start);
   }
 
   /** Forgets the sets that nothing from `position` on refers to. */

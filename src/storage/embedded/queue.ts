@@ -20,9 +20,10 @@ export class EmbeddedQueue extends IndexList implements QueueLog {
   readonly id: number;
   durability: Durability;
   deleted = false;
-  /** Where its definition was written last. */
+  /** Where its definition was written last, and how often in that segment. */
   definedIn = -1;
   definedAt = 0;
+  definitions = 0;
   /** The batch of Settled this queue's latest range is in, and the range. */
   settledBatch = 0;
   settledRange = 0;

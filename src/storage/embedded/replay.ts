@@ -4,7 +4,7 @@ import { Durability } from '../commit-log.ts';
 import type { Contents } from './contents.ts';
 import type { Faults } from './faults.ts';
 import type { EmbeddedQueue } from './queue.ts';
-import type { QueueSet } from './queue-sets.ts';
+import { NO_QUEUE, type QueueSet } from './queue-sets.ts';
 import {
   MOVED_REF_BYTES,
   PUBLISH_HEADER_BYTES,
@@ -16,13 +16,15 @@ import {
 } from './record.ts';
 import { FRAME_HEADER_BYTES, FrameFlag } from './segment.ts';
 
+const NOBODY: readonly number[] = [];
+
 interface HeldFrame {
   readonly bytes: Uint8Array;
   readonly position: number;
 }
 
 export class Replay {
-  /** Records whose queue set is nowhere defined: their definition was damaged. */
+  /** Records that are whole and can not be used: the definition of their set, or of a queue in it, was damaged everywhere. Complete after end(). */
   unreadableRecords = 0;
   recordCount = 0;
   /** Frames are missing: sequence numbers may be off from here on, and places are compared. */
@@ -30,6 +32,11 @@ export class Replay {
   private readonly contents: Contents;
   private readonly faults: Faults;
   private held: HeldFrame[] = [];
+  /** Queues that a set has and nobody knows, by the set's id. */
+  private readonly missing = new Map<number, readonly number[]>();
+  /** Records for such a queue, by its id, and the queues that have ended. */
+  private readonly withoutQueue = new Map<number, number>();
+  private readonly ended = new Set<number>();
 
   constructor(contents: Contents, faults: Faults) {
     this.contents = contents;
@@ -67,6 +74,15 @@ export class Replay {
   /** No more frames come. */
   end(): void {
     this.held = [];
+    if (!this.damaged) return;
+    for (const [id, count] of this.withoutQueue) if (!this.ended.has(id)) this.unreadableRecords += count;
+    // One whose end was damaged has a successor of its name.
+    const { queuesById, queuesByName, segments } = this.contents;
+    for (const queue of [...queuesById.values()]) {
+      if (queuesByName.get(queue.name) === queue) continue;
+      queue.kill(queue.firstSequence, queue.nextSequence - queue.firstSequence, segments);
+      this.contents.forgetQueue(queue);
+    }
   }
 
   private release(): void {
@@ -121,7 +137,9 @@ export class Replay {
         return;
       }
       case RecordKind.QueueEnd: {
-        const queue = contents.queuesById.get(view.getUint32(at + 8, true));
+        const id = view.getUint32(at + 8, true);
+        this.ended.add(id);
+        const queue = contents.queuesById.get(id);
         if (queue === undefined) return;
         queue.kill(queue.firstSequence, queue.nextSequence - queue.firstSequence, contents.segments);
         contents.forgetQueue(queue);
@@ -152,6 +170,8 @@ export class Replay {
     const text = at + TEXT_HEADER_BYTES + 4 * count;
     const ids = new Uint32Array(count);
     for (let i = 0; i < count; i++) ids[i] = view.getUint32(at + TEXT_HEADER_BYTES + 4 * i, true);
+    const missing = [...ids].filter((queue) => queue !== NO_QUEUE && !contents.queuesById.has(queue));
+    if (missing.length > 0) this.missing.set(id, missing);
     return contents.sets.restore(id, ids, bytes.slice(text, text + view.getUint32(at + 16, true)), (queue) =>
       contents.queuesById.get(queue),
     );
@@ -163,6 +183,9 @@ export class Replay {
     if (set === undefined) {
       this.unreadableRecords++;
       return;
+    }
+    for (const queue of this.missing.get(set.id) ?? NOBODY) {
+      this.withoutQueue.set(queue, (this.withoutQueue.get(queue) ?? 0) + 1);
     }
     const count = view.getUint16(at + 18, true);
     const slot = position + PUBLISH_HEADER_BYTES;

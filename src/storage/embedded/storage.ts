@@ -299,8 +299,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
     }
     const log = this.frames!;
     if (set === null) return log.durableUnit;
-    if (set.definedIn !== log.segment.number || log.isDue(set.definitions, set.definedAt))
-      this.contents.sets.define(set, log, this.contents.repeatQueue);
+    if (set.definedIn !== log.segment.number) this.contents.sets.define(set, log, this.contents.repeatQueue);
     const { count } = run;
     const bytesMax = log.recordBytesMax;
     if (count === 1 || (count <= SLOT_MESSAGES_MAX && publishBytes(count, run.end - run.start) <= bytesMax)) {
@@ -328,6 +327,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
     if (log === null || this.failed !== null) return;
     if (!this.contents.settled.empty) this.contents.settled.write();
     if (log.atUnitEnd) return;
+    this.contents.sets.repeatDue(log, this.contents.repeatQueue);
     log.endUnit();
     this.upkeep?.onUnitEnd();
   }
