@@ -48,7 +48,7 @@ export class WsEngine implements UpgradeTarget {
 
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer, arrival: Arrival): void {
     const { environment, gate, rules, limits } = this.parts;
-    const { listener, peer, handshake } = arrival;
+    const { listener, peer, handshake, descriptor } = arrival;
     const { host = '', origin = '', 'sec-websocket-protocol': subprotocols = '' } = request.headers;
     const decision = decideUpgrade({ target: request.url ?? '', host, origin, subprotocols, peer }, rules, gate);
     if (!decision.accepted) {
@@ -65,6 +65,7 @@ export class WsEngine implements UpgradeTarget {
         environment,
         webSocket,
         socket,
+        descriptor,
         listener,
         peer,
         limits.preAuthBytesMax,

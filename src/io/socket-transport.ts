@@ -6,7 +6,7 @@
 //
 //   open ──end()──▶ ending ──(peer closes too, or LINGER_MS)──▶ gone
 //     └── peer closes ─▶ end of turn, so that answers made in it still leave ─▶ onClosed ─▶ ending ─▶ gone
-import { writeSync } from 'node:fs';
+import { writeSync, writevSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Arena } from './arena.ts';
 import type { Clock, Timer } from './clock.ts';
@@ -55,6 +55,22 @@ export function writeDirectly(descriptor: number, bytes: Uint8Array, size: numbe
   }
 }
 
+/** The same for several blocks, in their order. */
+export function writeAllDirectly(descriptor: number, blocks: readonly Uint8Array[]): number {
+  try {
+    return writevSync(descriptor, blocks);
+  } catch {
+    return 0;
+  }
+}
+
+/** The descriptor is still this socket's, and the stream holds nothing that stands before what would be written to it. A closed one may already belong to somebody else. */
+export function mayWriteDirectly(socket: Socket): boolean {
+  return (
+    !socket.destroyed && socket.writableLength === 0 && (socket as unknown as { _handle: unknown })._handle !== null
+  );
+}
+
 /** Where a socket finds its transport: listeners and callbacks are the same functions for all sockets, as there may be a great many that do nothing. */
 const TRANSPORT = Symbol('transport');
 
@@ -73,7 +89,7 @@ export class SocketTransport implements Transport, OutputSink, DrainTarget {
   private readonly socket: Socket;
   private readonly inFlight: PiecesInFlight;
   /** The socket's descriptor; -1: writing is the stream's business. */
-  private readonly descriptor: number;
+  readonly descriptor: number;
   private pauseCount = 0;
   /** Has read its share of this turn. */
   private yielding = false;
@@ -147,7 +163,14 @@ export class SocketTransport implements Transport, OutputSink, DrainTarget {
   send(pieces: readonly Piece[]): void {
     const socket = this.socket;
     const inFlight = this.inFlight;
-    if (pieces.length === 1 && inFlight.count === 0 && this.mayWriteDirectly()) {
+    if (
+      pieces.length === 1 &&
+      this.descriptor >= 0 &&
+      inFlight.count === 0 &&
+      !this.gone &&
+      !this.ended &&
+      mayWriteDirectly(socket)
+    ) {
       const piece = pieces[0]!;
       const size = piece.bytes.length;
       const written = writeDirectly(this.descriptor, piece.bytes, size);
@@ -173,13 +196,6 @@ export class SocketTransport implements Transport, OutputSink, DrainTarget {
     }
     // The kernel took all of it within the call, which is the rule: the slots can be used again at once.
     if (socket.writableLength === 0) inFlight.releaseAll();
-  }
-
-  /** The descriptor is still this socket's, and nothing stands before what would be written to it. A closed one may already belong to somebody else. */
-  private mayWriteDirectly(): boolean {
-    if (this.descriptor < 0 || this.gone || this.ended) return false;
-    const socket = this.socket;
-    return !socket.destroyed && (socket as unknown as { _handle: unknown })._handle !== null;
   }
 
   end(): void {

@@ -21,6 +21,8 @@ export interface Arrival {
   readonly listener: string;
   readonly peer: Peer;
   readonly handshake: Handshake;
+  /** Of the stream, -1 when it must not be written to past the stream. */
+  readonly descriptor: number;
 }
 
 /** Takes WebSocket upgrades. Answers the request in any case. */
@@ -89,13 +91,13 @@ export class HttpAdapter implements ProtocolAdapter {
   }
 
   private take(transport: SocketTransport, bytes: Uint8Array, start: number, end: number): void {
-    const { listener, peer, guard } = transport;
+    const { listener, peer, guard, descriptor } = transport;
     const socket = transport.release(bytes, start, end);
     const close = (): void => void socket.destroy();
     const handshake = guard instanceof Handshake ? guard : this.gate.handshake(listener, peer, close);
     handshake.closeBy(close);
     handshake.enter(Phase.NoRequest);
-    this.arrivals.set(socket, { listener, peer, handshake });
+    this.arrivals.set(socket, { listener, peer, handshake, descriptor });
     this.sockets.add(socket);
     // Node's HTTP takes its own error handler away at an upgrade.
     socket.on('error', nothing);
