@@ -7,7 +7,7 @@ import { type SimulationReport, simulate } from './simulation.ts';
 
 const SEEDS = 300;
 /** Each takes ten times as long as one without a disk. */
-const DURABLE_SEEDS = 80;
+const DURABLE_SEEDS = 160;
 const options = { tolerated: KNOWN_BREACHES, avoid: KNOWN_SITUATIONS };
 
 function broken({ seed, violations }: SimulationReport): string[] {

@@ -1,6 +1,6 @@
 // The index against a plain map, with positions as far apart as those of a log that has been written for years.
 import { describe, expect, it } from 'vitest';
-import { Index, IndexList } from '../../src/storage/embedded/index.ts';
+import { type ChunkSource, DEAD, Index, IndexList } from '../../src/storage/embedded/index.ts';
 import { Dice } from '../sim/dice.ts';
 
 /** An entry holds a quarter of the distance from its chunk's base in 32 bits: this is as far as it reaches. */
@@ -24,6 +24,32 @@ function dumped(list: IndexList): Entry[] {
     if (list.count === 0) break;
   }
   return chunks;
+}
+
+/** Wakes a chunk when it is asked for, and with it the one it was given with. */
+class Dormitory implements ChunkSource {
+  private readonly index: Index;
+  private readonly asleep: Map<number, Uint32Array>;
+
+  constructor(index: Index, asleep: Map<number, Uint32Array>) {
+    this.index = index;
+    this.asleep = asleep;
+  }
+
+  wake(chunk: number): void {
+    const ids = [...this.asleep.keys()];
+    const neighbour = ids[(ids.indexOf(chunk) + 1) % ids.length]!;
+    for (const one of new Set([chunk, neighbour])) {
+      const entries = this.asleep.get(one)!;
+      this.asleep.delete(one);
+      // Its number may have been given to another chunk meanwhile.
+      if (this.index.sleeps(one)) this.index.fill(one, Uint32Array.of(7, ...entries, 7), 1, entries.length);
+    }
+  }
+
+  wakeNext(): boolean {
+    throw new Error('nobody asks for more than is wanted here');
+  }
 }
 
 describe('the index of a queue', () => {
@@ -77,13 +103,26 @@ describe('the index of a queue', () => {
           const restored = new IndexList(index);
           const live: number[] = [];
           // Somewhere in a block, as a checkpoint holds it.
-          for (const { base, first, entries, far } of dumped(list))
+          // Some come at once, the others when they are asked for.
+          const asleep = dice.chance(0.5) ? new Map<number, Uint32Array>() : null;
+          const chunks = dumped(list);
+          if (asleep !== null) index.source = new Dormitory(index, asleep);
+          for (const { base, first, entries, far } of chunks) {
+            if (asleep !== null && far === null) {
+              const firstLive = entries.findIndex((entry) => entry !== DEAD);
+              const deadCount = entries.filter((entry) => entry === DEAD).length;
+              const chunk = restored.restoreAsleep(base, first, entries.length, deadCount, firstLive);
+              asleep.set(chunk, entries);
+              for (let i = deadCount; i < entries.length; i++) live.push(0);
+              continue;
+            }
             restored.restore(base, first, Uint32Array.of(7, ...entries, 7), 1, entries.length, far, {
               onLive: (position, count) => {
                 for (let i = 0; i < count; i++) live.push(position);
               },
               isTogether: () => dice.chance(0.5),
             });
+          }
           restored.endRestore(list.nextSequence);
           expect(live.length).toBe(model.size);
           list.clear();

@@ -379,3 +379,68 @@ it('knows the queues of a set whose definition is whole, although the first one 
     );
   }
 });
+
+it('starts after a stop in good order without the entries of its queues, and has them when they are asked for, in any order, also when it ends at once', async () => {
+  const disk = new SimDisk();
+  const before = await open(disk);
+  const names = Array.from({ length: 60 }, (_, i) => `q${i}`);
+  const queues = names.map((name) => before.storage.openQueue(name, Durability.Fsync));
+  const wanted = new Map(names.map((name) => [name, [] as string[]]));
+  // More than fits into a block of a checkpoint.
+  for (let i = 0; i < 150_000; i++) {
+    const at = (i * i) % queues.length;
+    wanted.get(names[at]!)!.push(`${i}`);
+    before.storage.append(textRun(`${i}`), targets([queues[at]!]));
+    if (i % 1000 === 999) {
+      before.storage.endUnit();
+      before.work();
+    }
+  }
+  for (const [i, queue] of queues.entries()) {
+    // Gaps within, and a few that begin later.
+    if (i % 3 === 0 && queue.count > 50) {
+      queue.settle(10, 5);
+      wanted.get(names[i]!)!.splice(9, 5);
+    }
+    if (i % 5 === 0 && queue.count > 50) {
+      queue.settle(1, 7);
+      wanted.get(names[i]!)!.splice(0, 7);
+    }
+  }
+  const stop = async (one: Opened): Promise<void> => {
+    let closed = false;
+    const closing = one.storage.close().then(() => {
+      closed = true;
+    });
+    while (!closed) {
+      one.work();
+      await new Promise(setImmediate);
+    }
+    await closing;
+  };
+  await stop(before);
+  // Two starts that nobody asks anything of, and one whose reader is cut off by a power cut.
+  await stop(await open(disk));
+  await stop(await open(disk));
+  const brief = await open(disk);
+  brief.storage.openQueue('q1', Durability.Fsync).purge();
+  brief.storage.openQueue('q2', Durability.Fsync).delete();
+  brief.storage.append(textRun('new'), targets([brief.storage.openQueue('q3', Durability.Fsync)]));
+  wanted.get('q1')!.length = 0;
+  wanted.get('q2')!.length = 0;
+  wanted.get('q3')!.push('new');
+  brief.storage.endUnit();
+  while (brief.crew.stepWriter());
+  const after = await open(disk.afterPowerCut(new Dice(2), 'drop'));
+  const { index } = (after.storage as unknown as { contents: { index: { source: unknown } } }).contents;
+  expect(index.source).not.toBeNull();
+  for (const name of [...names].reverse()) {
+    const queue = after.storage.openQueue(name, Durability.Fsync);
+    expect([name, queue.count]).toEqual([name, wanted.get(name)!.length]);
+    const sink = collect(queue);
+    after.work();
+    expect(sink.texts).toEqual(wanted.get(name));
+  }
+  expect(index.source).toBeNull();
+  expect(after.damages).toEqual([]);
+});

@@ -8,7 +8,7 @@
 // round copies what is missing. A copy counts when its manifest is in place.
 import { join } from 'node:path';
 import { type Disk, errorCode, writeFully } from '../../io/disk.ts';
-import { checkpointNumber } from './checkpoint.ts';
+import { checkpointNumber } from './checkpoint-format.ts';
 import { framesOf, nextFrame, readFile, readSegment, readSegmentHeader, type SegmentImage } from './frames.ts';
 import { removeIfThere } from './keeper.ts';
 import { align, BLOCK_BYTES, SEGMENT_DATA_START, segmentName, segmentNumber } from './segment.ts';

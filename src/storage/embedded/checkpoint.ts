@@ -2,49 +2,27 @@
 // storage goes on working (the generator is asked for a block at a time), so what it says of a queue may be younger than its start; replaying the log from the start sets
 // that right, provided that the log reaches as far as the checkpoint looked: hence `reach`, and hence it is put in place only when everything up to there is synced.
 //
-//   file     block │ block │ …                    two files with the same content: a block damaged in one is taken from the other
-//   block    magic u32 │ length u32 (header included, multiple of 8) │ crc u32 of what follows │ number of the block u32 │ entries …
-//   entry    kind u32 │ bytes u32 (multiple of 8) │ …
-//     Head     start f64 │ stride u32 │ next queue u32 │ next set u32 │ –
-//     Segment  number f64 │ total f64 │ data end f64 │ extents u32 │ –, u32 × extents
-//     Queue    id u32 │ durability u32 │ next sequence f64 │ name bytes u32 │ –, name
-//     Set      id u32 │ count u32 │ last used f64 │ text bytes u32 │ –, queue u32 × count, options as JSON
-//     State    space bytes u32 │ key bytes u32 │ value bytes u32 │ –, space, key, value
-//     Entries  queue u32 │ count u32 │ first sequence f64 │ base f64, index entries u32 × count
-//     Far      queue u32 │ – │ sequence f64 │ position f64          a message that lies too far from its chunk's base; follows its Entries in the same block
-//     End      reach f64 │ clean u32 │ –
-import { join } from 'node:path';
+//   file     block │ block │ …      see checkpoint-format.ts
 import { crc32 } from 'node:zlib';
-import { type Disk, type DiskFile, errorCode, readFully } from '../../io/disk.ts';
+import type { Disk } from '../../io/disk.ts';
 import { assert } from '../../lib/assert.ts';
 import { Durability } from '../commit-log.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  Blocks,
+  CHECKPOINT_BLOCK_BYTES,
+  ENTRY_HEADER_BYTES,
+  Ending,
+  eachEntry,
+  Kind,
+  lastKind,
+  MAGIC,
+} from './checkpoint-format.ts';
 import type { Contents } from './contents.ts';
+import { DEAD, type LifeWatch } from './index.ts';
 import type { EmbeddedQueue } from './queue.ts';
 import type { Segment } from './segments.ts';
-
-const MAGIC = 0x504b4353;
-const BLOCK_HEADER_BYTES = 16;
-/** Size of a block, unless one entry is larger: a few tenths of a millisecond of work. */
-export const CHECKPOINT_BLOCK_BYTES = 256 * 1024;
-const ENTRY_HEADER_BYTES = 8;
-
-const Kind = { Head: 1, Segment: 2, Queue: 3, Set: 4, State: 5, Entries: 6, Far: 7, End: 8 } as const;
-
-const NAME = /^(\d{10})\.checkpoint$/;
-
-export function checkpointName(number: number): string {
-  return `${String(number).padStart(10, '0')}.checkpoint`;
-}
-
-/** The second file of a checkpoint. */
-export function copyName(name: string): string {
-  return name.replace('.checkpoint', '.checkpoint-copy');
-}
-
-export function checkpointNumber(name: string): number {
-  const match = NAME.exec(name.replace('.checkpoint-copy', '.checkpoint'));
-  return match === null ? -1 : Number(match[1]);
-}
+import { type BlockReader, NO_CHUNK, Sleepers } from './sleepers.ts';
 
 class BlockBuilder {
   /** Every block is built in it, one after the other; only one with an entry that is larger has memory of its own. */
@@ -141,11 +119,11 @@ export class CheckpointDump {
     return done === true ? null : value;
   }
 
-  end(reach: number, clean: boolean): Uint8Array {
+  end(reach: number, how: Ending): Uint8Array {
     const { builder } = this;
     const at = builder.entry(Kind.End, 16);
     builder.f64(at, reach);
-    builder.u32(at + 8, clean ? 1 : 0);
+    builder.u32(at + 8, how);
     return builder.finish();
   }
 
@@ -164,6 +142,7 @@ export class CheckpointDump {
       builder.f64(at + 8, segment.total);
       builder.f64(at + 16, segment.dataEnd);
       builder.u32(at + 24, segment.extents.length);
+      builder.u32(at + 28, segment.live);
       builder.set(at + 32, asBytes(Uint32Array.from(segment.extents)));
     }
     for (let i = 0; i < queues.length; i++) {
@@ -215,7 +194,7 @@ export class CheckpointDump {
           if (!builder.fits(24 + 4 * entries.length + farCount * 32)) return false;
           const to = builder.entry(Kind.Entries, 24 + 4 * entries.length);
           builder.u32(to, queue.id);
-          builder.u32(to + 4, entries.length);
+          builder.u32(to + 4, entries.length | (deadIn(entries) << 16));
           builder.f64(to + 8, first);
           builder.f64(to + 16, base);
           builder.set(to + 24, asBytes(entries));
@@ -242,73 +221,6 @@ export interface LoadedCheckpoint {
   readonly clean: boolean;
 }
 
-/**
- * A checkpoint read a block at a time, so that a start needs no more memory than the index itself. The second file is looked at only where the first one is damaged.
- */
-class Blocks {
-  private readonly files: (DiskFile | null)[];
-  private memory = new Uint8Array(CHECKPOINT_BLOCK_BYTES);
-
-  constructor(disk: Disk, directory: string, name: string) {
-    this.files = [name, copyName(name)].map((one) => openIfPossible(disk, join(directory, one)));
-  }
-
-  close(): void {
-    for (const file of this.files) file?.close();
-  }
-
-  /** Shows all blocks in order; false when one of them is good in neither file. The bytes are valid during the call. */
-  each(visit: (block: Uint8Array) => void): boolean {
-    for (let at = 0, number = 0; ; number++) {
-      const block = this.read(0, at, number) ?? this.read(1, at, number);
-      if (block === null) return false;
-      visit(block);
-      if (lastKind(block) === Kind.End) return true;
-      at += block.length;
-    }
-  }
-
-  private read(which: 0 | 1, at: number, number: number): Uint8Array | null {
-    const file = this.files[which] ?? null;
-    if (file === null) return null;
-    try {
-      const head = this.memory.subarray(0, BLOCK_HEADER_BYTES);
-      if (readFully(file, head, 0, BLOCK_HEADER_BYTES, at) < BLOCK_HEADER_BYTES) return null;
-      const view = new DataView(head.buffer);
-      const length = view.getUint32(4, true);
-      if (view.getUint32(0, true) !== MAGIC || view.getUint32(12, true) !== number) return null;
-      if (length < BLOCK_HEADER_BYTES || length % 8 !== 0 || at + length > file.size()) return null;
-      const crc = view.getUint32(8, true);
-      if (length > this.memory.length) this.memory = new Uint8Array(length);
-      const { memory } = this;
-      if (readFully(file, memory, 0, length, at) < length) return null;
-      return crc32(memory.subarray(12, length)) === crc ? memory.subarray(0, length) : null;
-    } catch (error) {
-      // Unreadable: the other file has to do.
-      if (errorCode(error) === '') throw error;
-      return null;
-    }
-  }
-}
-
-function openIfPossible(disk: Disk, path: string): DiskFile | null {
-  try {
-    return disk.open(path, 'read');
-  } catch (error) {
-    // Missing or unreadable: the other file has to do, and when that fails too, the whole log is read.
-    if (errorCode(error) === '') throw error;
-    return null;
-  }
-}
-
-function lastKind(block: Uint8Array): number {
-  const view = new DataView(block.buffer, block.byteOffset, block.length);
-  let kind = 0;
-  for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true))
-    kind = view.getUint32(at, true);
-  return kind;
-}
-
 /** Fills empty contents from the checkpoint; null when its files are not whole. segmentOf knows the segments whose files are there. */
 export function loadCheckpoint(
   disk: Disk,
@@ -318,8 +230,21 @@ export function loadCheckpoint(
   segmentOf: (number: number) => Segment | undefined,
 ): LoadedCheckpoint | null {
   const blocks = new Blocks(disk, directory, name);
+  let memory: Uint8Array | null = null;
+  const readAgain = (at: number, number: number, visit: (block: Uint8Array) => void): void => {
+    memory ??= new Uint8Array(CHECKPOINT_BLOCK_BYTES);
+    const files = new Blocks(disk, directory, name, memory);
+    try {
+      const block = files.read(at, number);
+      if (block === null)
+        throw new Error(`block ${number} of ${name} was whole at the start and can not be read any more`);
+      visit(block);
+    } finally {
+      files.close();
+    }
+  };
   try {
-    return loadFrom(blocks, contents, segmentOf);
+    return loadFrom(blocks, contents, segmentOf, readAgain);
   } finally {
     blocks.close();
   }
@@ -329,6 +254,7 @@ function loadFrom(
   blocks: Blocks,
   contents: Contents,
   segmentOf: (number: number) => Segment | undefined,
+  readAgain: BlockReader,
 ): LoadedCheckpoint | null {
   const { segments } = contents;
   const nexts: [queue: number, next: number][] = [];
@@ -336,11 +262,22 @@ function loadFrom(
   let start = 0;
   let reach = 0;
   let clean = false;
-  // The first time through shows whether it is whole.
-  if (!blocks.each(() => undefined)) return null;
-  const again = blocks.each((block) => {
+  // The first time through shows whether it is whole, and how it ended.
+  let ending: number = Ending.Running;
+  const whole = blocks.each((block) => {
+    if (lastKind(block) !== Kind.End) return;
+    eachEntry(block, (kind, view, at) => {
+      if (kind === Kind.End) ending = view.getUint32(at + 8, true);
+    });
+  });
+  if (!whole) return null;
+  const exact = ending === Ending.Exact;
+  const sleepers = exact ? new Sleepers(contents.index, readAgain) : null;
+  const again = blocks.each((block, blockAt, number) => {
     const words = new Uint32Array(block.buffer, block.byteOffset, block.length >>> 2);
     const far = farOf(block);
+    // One with far positions is small: they are what little is left of old segments.
+    const sleeping = far === null && sleepers !== null && sleepers.beginBlock(blockAt, number);
     eachEntry(block, (kind, view, at) => {
       const byte = view.byteOffset + at;
       switch (kind) {
@@ -352,6 +289,7 @@ function loadFrom(
         case Kind.Segment: {
           const segment = segmentOf(view.getFloat64(at, true));
           if (segment === undefined) break;
+          if (exact) segment.live = view.getUint32(at + 28, true);
           segment.dataEnd = view.getFloat64(at + 16, true);
           totals.push([segment, view.getFloat64(at + 8, true)]);
           const count = view.getUint32(at + 24, true);
@@ -389,20 +327,28 @@ function loadFrom(
         }
         case Kind.Entries: {
           const id = view.getUint32(at, true);
-          const count = view.getUint32(at + 4, true);
+          const count = view.getUint16(at + 4, true);
           const first = view.getFloat64(at + 8, true);
+          const base = view.getFloat64(at + 16, true);
+          const queue = contents.queuesById.get(id);
+          if (sleeping) {
+            let firstLive = 0;
+            while (firstLive < count && words[((at + 24) >>> 2) + firstLive] === DEAD) firstLive++;
+            const dead = view.getUint16(at + 6, true);
+            sleepers.add(queue?.restoreAsleep(base, first, count, dead, firstLive) ?? NO_CHUNK);
+            break;
+          }
           let positions: Float64Array | null = null;
           if (far !== null) {
             positions = new Float64Array(count);
             for (let k = 0; k < count; k++) positions[k] = far.get(`${id}:${first + k}`) ?? 0;
           }
-          const base = view.getFloat64(at + 16, true);
-          contents.queuesById.get(id)?.restore(base, first, words, (at + 24) >>> 2, count, positions, segments);
+          queue?.restore(base, first, words, (at + 24) >>> 2, count, positions, exact ? COUNTED : segments);
           break;
         }
         case Kind.End:
           reach = view.getFloat64(at, true);
-          clean = view.getUint32(at + 8, true) === 1;
+          clean = ending !== Ending.Running;
           break;
       }
     });
@@ -413,6 +359,15 @@ function loadFrom(
   return { start, reach, clean };
 }
 
+function deadIn(entries: Uint32Array): number {
+  let count = 0;
+  for (let i = 0; i < entries.length; i++) if (entries[i] === DEAD) count++;
+  return count;
+}
+
+/** Of entries whose segments know already how many of theirs live. */
+const COUNTED: LifeWatch = { onLive: () => undefined, isTogether: () => true };
+
 /** The far positions in a block by queue and sequence; null when there are none. They stand behind the entries they belong to. */
 function farOf(block: Uint8Array): Map<string, number> | null {
   let far: Map<string, number> | null = null;
@@ -422,10 +377,4 @@ function farOf(block: Uint8Array): Map<string, number> | null {
     far.set(`${view.getUint32(at, true)}:${view.getFloat64(at + 8, true)}`, view.getFloat64(at + 16, true));
   });
   return far;
-}
-
-function eachEntry(block: Uint8Array, visit: (kind: number, view: DataView, at: number) => void): void {
-  const view = new DataView(block.buffer, block.byteOffset, block.length);
-  for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true))
-    visit(view.getUint32(at, true), view, at + ENTRY_HEADER_BYTES);
 }

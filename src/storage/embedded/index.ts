@@ -5,20 +5,30 @@
 //   slab page   Uint32Array of 65,536 entries, cut into chunks of one size (4, 8, … 1024)
 //   entry       (position − base of its chunk) / 4; DEAD when settled; FAR when that does not fit (a message moved far away): then `far` has the position
 //
+// A chunk may sleep: all is known of it but its entries, which a ChunkSource brings when they are asked for (sleepers.ts).
 // A chunk whose entries are all dead gives its place in the slab back at once and its number when it is the first of its list.
 
 const PAGE_ENTRIES = 1 << 16;
 const CLASS_MIN = 2;
 const CLASS_MAX = 10;
-const DEAD = 0xffffffff;
+export const DEAD = 0xffffffff;
 const FAR = 0xfffffffe;
 const DELTA_MAX = 0xfffffff0;
 const NOWHERE = 0xffffffff;
+const ASLEEP = 0xfffffffe;
+
+export interface ChunkSource {
+  /** Fills a chunk that sleeps, and others with it. */
+  wake(chunk: number): void;
+  /** Fills some that sleep; false when none does. */
+  wakeNext(): boolean;
+}
 
 export class Index {
   base = new Float64Array(64);
   first = new Float64Array(64);
-  /** Place of the first entry, counted over all pages; NOWHERE when given back. */
+  source: ChunkSource | null = null;
+  /** Place of the first entry, counted over all pages; NOWHERE when given back, ASLEEP while its entries are elsewhere. Where entries are wanted, placeOf() is to be asked. */
   at = new Uint32Array(64);
   count = new Uint16Array(64);
   dead = new Uint16Array(64);
@@ -45,12 +55,48 @@ export class Index {
   }
 
   makeChunk(sizeClass: number, base: number, first: number): number {
+    const chunk = this.chunkOf(sizeClass, base, first);
+    this.at[chunk] = this.placeFor(sizeClass);
+    return chunk;
+  }
+
+  /** One whose entries come later. */
+  makeSleeping(sizeClass: number, base: number, first: number): number {
+    const chunk = this.chunkOf(sizeClass, base, first);
+    this.at[chunk] = ASLEEP;
+    return chunk;
+  }
+
+  sleeps(chunk: number): boolean {
+    return this.at[chunk] === ASLEEP;
+  }
+
+  /** Where the entries of a chunk are, or NOWHERE. Wakes it. */
+  placeOf(chunk: number): number {
+    if (this.at[chunk] === ASLEEP) this.source!.wake(chunk);
+    return this.at[chunk]!;
+  }
+
+  /** The entries of a chunk that sleeps. */
+  fill(chunk: number, words: Uint32Array, start: number, count: number): void {
+    const place = this.placeFor(this.sizeClass[chunk]!);
+    const page = this.pages[place >>> 16]!;
+    page.set(words.subarray(start, start + count), place & 0xffff);
+    this.at[chunk] = place;
+  }
+
+  private chunkOf(sizeClass: number, base: number, first: number): number {
     const chunk = this.freeChunks.pop() ?? this.newChunk();
     this.base[chunk] = base;
     this.first[chunk] = first;
     this.count[chunk] = 0;
     this.dead[chunk] = 0;
     this.sizeClass[chunk] = sizeClass;
+    this.placedEntries += 1 << sizeClass;
+    return chunk;
+  }
+
+  private placeFor(sizeClass: number): number {
     let place = this.freePlaces[sizeClass]!.pop();
     if (place === undefined) {
       const start = this.pages.length * PAGE_ENTRIES;
@@ -59,9 +105,7 @@ export class Index {
       for (let at = start + PAGE_ENTRIES - (1 << sizeClass); at > start; at -= 1 << sizeClass) places.push(at);
       place = start;
     }
-    this.placedEntries += 1 << sizeClass;
-    this.at[chunk] = place;
-    return chunk;
+    return place;
   }
 
   capacity(chunk: number): number {
@@ -77,8 +121,10 @@ export class Index {
     const place = this.at[chunk]!;
     if (place === NOWHERE) return;
     const sizeClass = this.sizeClass[chunk]!;
-    if (this.far.size > 0) for (let i = 0; i < 1 << sizeClass; i++) this.far.delete(place + i);
-    this.freePlaces[sizeClass]!.push(place);
+    if (place !== ASLEEP) {
+      if (this.far.size > 0) for (let i = 0; i < 1 << sizeClass; i++) this.far.delete(place + i);
+      this.freePlaces[sizeClass]!.push(place);
+    }
     this.placedEntries -= 1 << sizeClass;
     this.at[chunk] = NOWHERE;
   }
@@ -176,9 +222,10 @@ export class IndexList {
     for (let i = this.find(sequence); i < this.chunks.length; i++) {
       const chunk = this.chunks[i]!;
       const end = this.endOf(i);
-      const place = index.at[chunk]!;
-      if (place === NOWHERE || at >= end) {
-        if (at < end) at = end;
+      if (at >= end) continue;
+      const place = index.placeOf(chunk);
+      if (place === NOWHERE) {
+        at = end;
         continue;
       }
       const page = index.pages[place >>> 16]!;
@@ -200,9 +247,10 @@ export class IndexList {
     for (let i = at < end ? this.find(at) : 0; at < end && i < this.chunks.length; i++) {
       const chunk = this.chunks[i]!;
       const until = Math.min(end, this.endOf(i));
-      const place = index.at[chunk]!;
-      if (place === NOWHERE || at >= until) {
-        if (at < until) at = until;
+      if (at >= until) continue;
+      const place = index.placeOf(chunk);
+      if (place === NOWHERE) {
+        at = until;
         continue;
       }
       if (at < index.first[chunk]!) at = index.first[chunk]!;
@@ -247,7 +295,7 @@ export class IndexList {
   revive(sequence: number, position: number): void {
     if (sequence < this.firstSequence || sequence >= this.nextSequence) return;
     const chunk = this.chunks[this.find(sequence)]!;
-    const place = this.index.at[chunk]!;
+    const place = this.index.placeOf(chunk);
     if (place === NOWHERE) return;
     const at = place + (sequence - this.index.first[chunk]!);
     this.index.pages[at >>> 16]![at & 0xffff] = (position - this.index.base[chunk]!) / 4;
@@ -285,7 +333,7 @@ export class IndexList {
     for (let i = at < limit ? this.find(at) : 0; at < limit && i < this.chunks.length; i++) {
       const chunk = this.chunks[i]!;
       const until = Math.min(limit, this.endOf(i));
-      const place = index.at[chunk]!;
+      const place = at < until ? index.placeOf(chunk) : NOWHERE;
       const first = Math.max(at, index.first[chunk]!);
       if (place !== NOWHERE && first < until) {
         const from = (place & 0xffff) + first - index.first[chunk]!;
@@ -324,9 +372,7 @@ export class IndexList {
     let firstLive = 0;
     while (firstLive < length && words[start + firstLive] === DEAD) firstLive++;
     if (firstLive === length) return;
-    let sizeClass = CLASS_MIN;
-    while (1 << sizeClass < length) sizeClass++;
-    const chunk = index.makeChunk(sizeClass, base, first);
+    const chunk = index.makeChunk(classFor(length), base, first);
     const place = index.at[chunk]!;
     const page = index.pages[place >>> 16]!;
     const from = place & 0xffff;
@@ -366,6 +412,25 @@ export class IndexList {
     this.tailBase = base;
   }
 
+  /** As restore(), with entries that come later: `dead` of them are settled, those below firstLive among them. Returns the chunk, or NOWHERE when nothing in it is alive. */
+  restoreAsleep(base: number, first: number, length: number, dead: number, firstLive: number): number {
+    const { index } = this;
+    this.closeTail();
+    this.page = NO_PAGE;
+    this.pageAt = 0;
+    this.pageEnd = 0;
+    this.nextSequence = first + length;
+    if (dead === length) return NOWHERE;
+    const chunk = index.makeSleeping(classFor(length), base, first);
+    index.count[chunk] = length;
+    index.dead[chunk] = dead;
+    if (this.chunks === EMPTY) this.chunks = [];
+    this.chunks.push(chunk);
+    if (this.count === 0) this.firstSequence = first + firstLive;
+    this.count += length - dead;
+    return chunk;
+  }
+
   /** Ends a series of restore(): `next` is what the next message gets. */
   endRestore(next: number): void {
     this.closeTail();
@@ -387,9 +452,10 @@ export class IndexList {
 
   private positionIn(chunk: number, sequence: number): number {
     const { index } = this;
-    const place = index.at[chunk]!;
     const nth = sequence - index.first[chunk]!;
-    if (place === NOWHERE || nth < 0 || nth >= this.countOf(chunk)) return 0;
+    if (nth < 0 || nth >= this.countOf(chunk)) return 0;
+    const place = index.placeOf(chunk);
+    if (place === NOWHERE) return 0;
     const at = place + nth;
     const entry = index.pages[at >>> 16]![at & 0xffff]!;
     if (entry === DEAD) return 0;
@@ -402,7 +468,8 @@ export class IndexList {
 
   /** Writes the tail's count down, which is otherwise known by pageAt alone. */
   private closeTail(): void {
-    if (this.chunks.length === this.head) return;
+    // Without a page the tail was closed when it was put in place.
+    if (this.chunks.length === this.head || this.page === NO_PAGE) return;
     const tail = this.chunks[this.chunks.length - 1]!;
     if (this.index.at[tail] !== NOWHERE) this.index.count[tail] = this.pageAt - (this.index.at[tail]! & 0xffff);
     this.pageEnd = this.pageAt;
@@ -449,7 +516,7 @@ export class IndexList {
   }
 
   private countOf(chunk: number): number {
-    if (chunk !== this.chunks[this.chunks.length - 1]) return this.index.count[chunk]!;
+    if (chunk !== this.chunks[this.chunks.length - 1] || this.page === NO_PAGE) return this.index.count[chunk]!;
     // The tail: its place is never given back while it is the tail.
     return this.pageAt - (this.index.at[chunk]! & 0xffff);
   }
@@ -461,7 +528,7 @@ export class IndexList {
     for (;;) {
       const chunk = this.chunks[this.head]!;
       const end = this.endOf(this.head);
-      const place = index.at[chunk]!;
+      const place = at < end ? index.placeOf(chunk) : NOWHERE;
       if (place !== NOWHERE) {
         const page = index.pages[place >>> 16]!;
         const offset = (place & 0xffff) - index.first[chunk]!;
@@ -479,6 +546,13 @@ export class IndexList {
       this.head = 0;
     }
   }
+}
+
+/** The smallest chunk that holds so many. */
+function classFor(length: number): number {
+  let sizeClass = CLASS_MIN;
+  while (1 << sizeClass < length) sizeClass++;
+  return sizeClass;
 }
 
 const HEAD_MAX = 256;

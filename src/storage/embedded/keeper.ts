@@ -3,7 +3,7 @@
 // is dead or needed: that is the storage's business.
 import { join } from 'node:path';
 import { type Disk, type DiskFile, errorCode, readFully, writeFully } from '../../io/disk.ts';
-import { copyName } from './checkpoint.ts';
+import { copyName } from './checkpoint-format.ts';
 import type { Faults } from './faults.ts';
 import {
   BLOCK_BYTES,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Codec } from '../../core/run.ts';
 import { type Disk, writeFully } from '../../io/disk.ts';
 import type { Random } from '../../io/random.ts';
-import { checkpointNumber } from './checkpoint.ts';
+import { checkpointNumber } from './checkpoint-format.ts';
 import { InlineCrew } from './crew.ts';
 import { NO_FAULTS } from './faults.ts';
 import { readFile } from './frames.ts';

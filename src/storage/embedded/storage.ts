@@ -235,6 +235,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
         onFailed: (error) => this.fail(error),
       });
       stock.start();
+      this.wakeIndex();
       for (const damage of recovered.damages) options.onDamage?.(damage);
       // What was found damaged must not be found again: from here on the log starts behind it.
       if (recovered.damages.length > 0) this.upkeep.checkpointSoon();
@@ -383,6 +384,18 @@ export class EmbeddedStorage implements Storage, CommitLog {
     this.endUnit();
     this.upkeep?.evacuate(victims);
     await this.until(() => this.failed !== null || (this.settledDown && victims.every((one) => !segments.has(one))));
+  }
+
+  /** What was left in the checkpoint at the start comes into memory, a little at a time. */
+  private wakeIndex(): void {
+    const { index } = this.contents;
+    if (index.source === null || this.failed !== null) return;
+    try {
+      if (!index.source.wakeNext()) index.source = null;
+      else this.crew?.later(() => this.wakeIndex());
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   private get settledDown(): boolean {

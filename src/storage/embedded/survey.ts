@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Disk } from '../../io/disk.ts';
 import { SystemRandom } from '../../io/random.ts';
 import { Durability } from '../commit-log.ts';
-import { copyName } from './checkpoint.ts';
+import { copyName } from './checkpoint-format.ts';
 import type { Contents } from './contents.ts';
 import { NO_FAULTS } from './faults.ts';
 import { framesOf, readFile, readSegment, type SegmentImage } from './frames.ts';

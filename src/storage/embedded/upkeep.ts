@@ -1,6 +1,7 @@
 // What keeps the log short: when to write a checkpoint, when dead segments may go, when mostly dead ones are compacted. Everything in small steps, each begun by an
 // answer of the writer or the keeper, so that the event loop never stands still for it. Relies on Stock for the files.
-import { CHECKPOINT_BLOCK_BYTES, CheckpointDump, checkpointName, copyName } from './checkpoint.ts';
+import { CheckpointDump } from './checkpoint.ts';
+import { CHECKPOINT_BLOCK_BYTES, checkpointName, copyName, Ending } from './checkpoint-format.ts';
 import { Compaction } from './compaction.ts';
 import type { Contents } from './contents.ts';
 import type { Crew } from './crew.ts';
@@ -57,6 +58,7 @@ export class Upkeep {
   /** The unit that must be synced before the dump may be ended; 0 while it goes on. */
   private dumpUnit = 0;
   private dumpReach = 0;
+  private dumpEnding: Ending = Ending.Running;
   private dumpBusy = false;
   private finishing = false;
   finished = false;
@@ -202,6 +204,7 @@ export class Upkeep {
         return;
       }
       if (!this.quiet) return;
+      this.dumpEnding = this.endingOf(dump);
       // All is written that the dump has seen; what it has seen must be on the disk before the dump counts.
       const at = log.reserve(8) >>> 2;
       log.words[at] = RecordKind.Mark;
@@ -215,7 +218,13 @@ export class Upkeep {
       this.stepping = false;
     }
     if (log.syncedUnit < this.dumpUnit && !faults.checkpointBeforeSync) return;
-    this.write(dump.end(this.dumpReach, this.finishing), true);
+    this.write(dump.end(this.dumpReach, this.dumpEnding), true);
+  }
+
+  /** What has been appended or settled since the dump began shows in the log; no unit is open. */
+  private endingOf(dump: CheckpointDump): Ending {
+    if (!this.finishing) return Ending.Running;
+    return this.parts.log.end === dump.start ? Ending.Exact : Ending.Clean;
   }
 
   private write(bytes: Uint8Array, last: boolean): void {
