@@ -7,7 +7,11 @@ import { type QueueSpec, queueSpec } from './queue-spec.ts';
 import type { Session } from './session.ts';
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+
+/** Thousands of them are read at a start: faster than a TextDecoder. */
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+}
 
 function toBytes(value: unknown): Uint8Array {
   return encoder.encode(JSON.stringify(value));
@@ -51,7 +55,7 @@ export function encodeExchange(spec: ExchangeSpec): Uint8Array {
 }
 
 export function decodeExchange(bytes: Uint8Array): ExchangeSpec {
-  const stored = JSON.parse(decoder.decode(bytes)) as Omit<ExchangeSpec, 'args'> & { args: [string, string][] };
+  const stored = JSON.parse(textOf(bytes)) as Omit<ExchangeSpec, 'args'> & { args: [string, string][] };
   return { ...stored, args: new Map(stored.args) };
 }
 
@@ -61,7 +65,7 @@ export function encodeQueue(spec: QueueSpec): Uint8Array {
 }
 
 export function decodeQueue(bytes: Uint8Array): QueueSpec {
-  const stored = JSON.parse(decoder.decode(bytes)) as {
+  const stored = JSON.parse(textOf(bytes)) as {
     name: string;
     durable: boolean;
     autoDelete: boolean;
@@ -80,7 +84,7 @@ export function encodeBinding(binding: Binding): Uint8Array {
 }
 
 export function decodeBinding(bytes: Uint8Array): StoredBinding {
-  return JSON.parse(decoder.decode(bytes)) as StoredBinding;
+  return JSON.parse(textOf(bytes)) as StoredBinding;
 }
 
 function storedBinding(binding: Binding): StoredBinding {
@@ -122,5 +126,5 @@ export function encodeSession(session: Session): Uint8Array {
 }
 
 export function decodeSession(bytes: Uint8Array): StoredSession {
-  return JSON.parse(decoder.decode(bytes)) as StoredSession;
+  return JSON.parse(textOf(bytes)) as StoredSession;
 }

@@ -85,17 +85,20 @@ export class Blocks {
     const file = this.files[which] ?? null;
     if (file === null) return null;
     try {
-      const head = this.memory.subarray(0, BLOCK_HEADER_BYTES);
-      if (readFully(file, head, 0, BLOCK_HEADER_BYTES, at) < BLOCK_HEADER_BYTES) return null;
-      const view = new DataView(head.buffer);
+      const count = readFully(file, this.memory, 0, this.memory.length, at);
+      if (count < BLOCK_HEADER_BYTES) return null;
+      const view = new DataView(this.memory.buffer);
       const length = view.getUint32(4, true);
       if (view.getUint32(0, true) !== MAGIC || view.getUint32(12, true) !== number) return null;
-      if (length < BLOCK_HEADER_BYTES || length % 8 !== 0 || at + length > file.size()) return null;
+      if (length < BLOCK_HEADER_BYTES || length % 8 !== 0) return null;
       const crc = view.getUint32(8, true);
-      if (length > this.memory.length) this.memory = new Uint8Array(length);
-      const { memory } = this;
-      if (readFully(file, memory, 0, length, at) < length) return null;
-      return crc32(memory.subarray(12, length)) === crc ? memory.subarray(0, length) : null;
+      if (length > this.memory.length) {
+        if (at + length > file.size()) return null;
+        this.memory = new Uint8Array(length);
+        if (readFully(file, this.memory, 0, length, at) < length) return null;
+      } else if (length > count) return null;
+      const block = this.memory.subarray(0, length);
+      return crc32(block.subarray(12)) === crc ? block : null;
     } catch (error) {
       // Unreadable: the other file has to do.
       if (errorCode(error) === '') throw error;

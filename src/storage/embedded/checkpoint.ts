@@ -4,25 +4,18 @@
 //
 //   file     block │ block │ …      see checkpoint-format.ts
 import { crc32 } from 'node:zlib';
-import type { Disk } from '../../io/disk.ts';
 import { assert } from '../../lib/assert.ts';
-import { Durability } from '../commit-log.ts';
 import {
   BLOCK_HEADER_BYTES,
-  Blocks,
   CHECKPOINT_BLOCK_BYTES,
   ENTRY_HEADER_BYTES,
-  Ending,
-  eachEntry,
+  type Ending,
   Kind,
-  lastKind,
   MAGIC,
 } from './checkpoint-format.ts';
 import type { Contents } from './contents.ts';
-import { DEAD, type LifeWatch } from './index.ts';
+import { DEAD } from './index.ts';
 import type { EmbeddedQueue } from './queue.ts';
-import type { Segment } from './segments.ts';
-import { type BlockReader, NO_CHUNK, Sleepers } from './sleepers.ts';
 
 class BlockBuilder {
   /** Every block is built in it, one after the other; only one with an entry that is larger has memory of its own. */
@@ -215,166 +208,8 @@ export class CheckpointDump {
   }
 }
 
-export interface LoadedCheckpoint {
-  readonly start: number;
-  readonly reach: number;
-  readonly clean: boolean;
-}
-
-/** Fills empty contents from the checkpoint; null when its files are not whole. segmentOf knows the segments whose files are there. */
-export function loadCheckpoint(
-  disk: Disk,
-  directory: string,
-  name: string,
-  contents: Contents,
-  segmentOf: (number: number) => Segment | undefined,
-): LoadedCheckpoint | null {
-  const blocks = new Blocks(disk, directory, name);
-  let memory: Uint8Array | null = null;
-  const readAgain = (at: number, number: number, visit: (block: Uint8Array) => void): void => {
-    memory ??= new Uint8Array(CHECKPOINT_BLOCK_BYTES);
-    const files = new Blocks(disk, directory, name, memory);
-    try {
-      const block = files.read(at, number);
-      if (block === null)
-        throw new Error(`block ${number} of ${name} was whole at the start and can not be read any more`);
-      visit(block);
-    } finally {
-      files.close();
-    }
-  };
-  try {
-    return loadFrom(blocks, contents, segmentOf, readAgain);
-  } finally {
-    blocks.close();
-  }
-}
-
-function loadFrom(
-  blocks: Blocks,
-  contents: Contents,
-  segmentOf: (number: number) => Segment | undefined,
-  readAgain: BlockReader,
-): LoadedCheckpoint | null {
-  const { segments } = contents;
-  const nexts: [queue: number, next: number][] = [];
-  const totals: [segment: Segment, total: number][] = [];
-  let start = 0;
-  let reach = 0;
-  let clean = false;
-  // The first time through shows whether it is whole, and how it ended.
-  let ending: number = Ending.Running;
-  const whole = blocks.each((block) => {
-    if (lastKind(block) !== Kind.End) return;
-    eachEntry(block, (kind, view, at) => {
-      if (kind === Kind.End) ending = view.getUint32(at + 8, true);
-    });
-  });
-  if (!whole) return null;
-  const exact = ending === Ending.Exact;
-  const sleepers = exact ? new Sleepers(contents.index, readAgain) : null;
-  const again = blocks.each((block, blockAt, number) => {
-    const words = new Uint32Array(block.buffer, block.byteOffset, block.length >>> 2);
-    const far = farOf(block);
-    // One with far positions is small: they are what little is left of old segments.
-    const sleeping = far === null && sleepers !== null && sleepers.beginBlock(blockAt, number);
-    eachEntry(block, (kind, view, at) => {
-      const byte = view.byteOffset + at;
-      switch (kind) {
-        case Kind.Head:
-          start = view.getFloat64(at, true);
-          contents.nextQueueId = view.getUint32(at + 12, true);
-          contents.sets.nextId = view.getUint32(at + 16, true);
-          break;
-        case Kind.Segment: {
-          const segment = segmentOf(view.getFloat64(at, true));
-          if (segment === undefined) break;
-          if (exact) segment.live = view.getUint32(at + 28, true);
-          segment.dataEnd = view.getFloat64(at + 16, true);
-          totals.push([segment, view.getFloat64(at + 8, true)]);
-          const count = view.getUint32(at + 24, true);
-          for (let i = 0; i < count; i++) segment.extents.push(view.getUint32(at + 32 + 4 * i, true));
-          break;
-        }
-        case Kind.Queue: {
-          const id = view.getUint32(at, true);
-          const name = Buffer.from(view.buffer, byte + 24, view.getUint32(at + 16, true)).toString();
-          contents.restoreQueue(
-            id,
-            name,
-            view.getUint32(at + 4, true) === Durability.Fsync ? Durability.Fsync : Durability.Written,
-          );
-          nexts.push([id, view.getFloat64(at + 8, true)]);
-          break;
-        }
-        case Kind.Set: {
-          const count = view.getUint32(at + 4, true);
-          const ids = words.slice((at + 24) >>> 2, ((at + 24) >>> 2) + count);
-          const text = new Uint8Array(view.buffer, byte + 24 + 4 * count, view.getUint32(at + 16, true));
-          const set = contents.sets.restore(view.getUint32(at, true), ids, text, (id) => contents.queuesById.get(id));
-          set.lastUsed = view.getFloat64(at + 8, true);
-          break;
-        }
-        case Kind.State: {
-          const key = byte + 16 + view.getUint32(at, true);
-          const value = key + view.getUint32(at + 4, true);
-          contents.state.restore(
-            Buffer.from(view.buffer, byte + 16, key - byte - 16).toString(),
-            Buffer.from(view.buffer, key, value - key).toString(),
-            new Uint8Array(view.buffer, value, view.getUint32(at + 8, true)).slice(),
-          );
-          break;
-        }
-        case Kind.Entries: {
-          const id = view.getUint32(at, true);
-          const count = view.getUint16(at + 4, true);
-          const first = view.getFloat64(at + 8, true);
-          const base = view.getFloat64(at + 16, true);
-          const queue = contents.queuesById.get(id);
-          if (sleeping) {
-            let firstLive = 0;
-            while (firstLive < count && words[((at + 24) >>> 2) + firstLive] === DEAD) firstLive++;
-            const dead = view.getUint16(at + 6, true);
-            sleepers.add(queue?.restoreAsleep(base, first, count, dead, firstLive) ?? NO_CHUNK);
-            break;
-          }
-          let positions: Float64Array | null = null;
-          if (far !== null) {
-            positions = new Float64Array(count);
-            for (let k = 0; k < count; k++) positions[k] = far.get(`${id}:${first + k}`) ?? 0;
-          }
-          queue?.restore(base, first, words, (at + 24) >>> 2, count, positions, exact ? COUNTED : segments);
-          break;
-        }
-        case Kind.End:
-          reach = view.getFloat64(at, true);
-          clean = ending !== Ending.Running;
-          break;
-      }
-    });
-  });
-  assert(again, 'a checkpoint that was whole can not be read a second time');
-  for (const [id, next] of nexts) contents.queuesById.get(id)?.endRestore(next);
-  for (const [segment, total] of totals) segment.total = Math.max(segment.live, total);
-  return { start, reach, clean };
-}
-
 function deadIn(entries: Uint32Array): number {
   let count = 0;
   for (let i = 0; i < entries.length; i++) if (entries[i] === DEAD) count++;
   return count;
-}
-
-/** Of entries whose segments know already how many of theirs live. */
-const COUNTED: LifeWatch = { onLive: () => undefined, isTogether: () => true };
-
-/** The far positions in a block by queue and sequence; null when there are none. They stand behind the entries they belong to. */
-function farOf(block: Uint8Array): Map<string, number> | null {
-  let far: Map<string, number> | null = null;
-  eachEntry(block, (kind, view, at) => {
-    if (kind !== Kind.Far) return;
-    far ??= new Map();
-    far.set(`${view.getUint32(at, true)}:${view.getFloat64(at + 8, true)}`, view.getFloat64(at + 16, true));
-  });
-  return far;
 }

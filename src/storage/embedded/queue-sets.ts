@@ -92,7 +92,7 @@ export class QueueSets {
   private readonly byHash = new Map<number, QueueSet[]>();
   private readonly repeats = new Repeats();
   nextId = 1;
-  private restoredText = '';
+  private restoredText: Uint8Array = Buffer.alloc(0);
   private restoredOptions: readonly DeliveryOptions[] = [];
 
   /** The interned form of targets; kept by them. */
@@ -131,10 +131,10 @@ export class QueueSets {
   ): QueueSet {
     const known = this.byId.get(id);
     if (known !== undefined) return known;
-    const text = Buffer.from(optionsText.buffer, optionsText.byteOffset, optionsText.length).toString();
-    if (text !== this.restoredText) {
+    if (Buffer.compare(optionsText, this.restoredText) !== 0) {
       // Thousands of sets one after the other have the same.
-      const list = JSON.parse(text) as [0 | 1 | 2, boolean, number[] | null][];
+      const text = Buffer.from(optionsText);
+      const list = JSON.parse(text.toString()) as [0 | 1 | 2, boolean, number[] | null][];
       this.restoredText = text;
       this.restoredOptions = list.map(([guarantee, retainAsPublished, identifiers]) =>
         deliveryOptions(guarantee, retainAsPublished, identifiers),

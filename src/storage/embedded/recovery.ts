@@ -10,8 +10,9 @@
 import { join } from 'node:path';
 import { type Disk, readFully, writeFully } from '../../io/disk.ts';
 import type { Random } from '../../io/random.ts';
-import { loadCheckpoint } from './checkpoint.ts';
+
 import { checkpointName, checkpointNumber, copyName } from './checkpoint-format.ts';
+import { loadCheckpoint } from './checkpoint-load.ts';
 import { Contents } from './contents.ts';
 import type { Faults } from './faults.ts';
 import { isZero, removeIfThere } from './keeper.ts';

@@ -32,12 +32,11 @@ export class Sleepers implements ChunkSource {
     index.source = this;
   }
 
-  /** What is added from now on stands in this block. Returns true. */
-  beginBlock(at: number, number: number): true {
+  /** What is added from now on stands in this block. */
+  beginBlock(at: number, number: number): void {
     const last = this.blocks.at(-1);
     if (last !== undefined && last.first === NO_CHUNK) this.blocks.pop();
     this.blocks.push({ at, number, chunks: [], first: NO_CHUNK });
-    return true;
   }
 
   add(chunk: number): void {
