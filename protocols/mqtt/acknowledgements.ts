@@ -56,7 +56,13 @@ export function answerMany(
   const { confirms, adapter } = connection;
   if (!confirms.empty || position > adapter.broker.log.durablePosition) {
     const waitFor = Math.max(position, confirms.lastPosition);
-    for (let i = 0; i < count; i++) confirms.add(waitFor, pack(type, reason, ids[i]!), null);
+    for (let i = 0; i < count; ) {
+      const id = ids[i]!;
+      let run = 1;
+      while (i + run < count && ids[i + run] === id + run) run++;
+      confirms.add(waitFor, pack(type, reason, id), null, run);
+      i += run;
+    }
     if (type === PacketType.PUBACK) connection.pubacksPending += count;
     adapter.awaitLog(connection);
     return;
@@ -103,11 +109,11 @@ export function sendWhenDurable(connection: Connection, pending: PendingPublish,
 }
 
 /** The log has caught up with an answer. */
-export function writeConfirm(connection: Connection, what: number, extra: object | null): void {
+export function writeConfirm(connection: Connection, what: number, extra: object | null, count: number): void {
   if (extra === null) {
     const type = what >>> 24;
-    if (type === PacketType.PUBACK) connection.pubacksPending--;
-    writeAnswer(connection, type, (what >>> 16) & 0xff, what & 0xffff);
+    if (type === PacketType.PUBACK) connection.pubacksPending -= count;
+    writeAnswers(connection, type, (what >>> 16) & 0xff, what & 0xffff, count);
   } else if (!(extra instanceof PendingPublish)) connection.send(extra as Packet);
   // Its subscription may have ended meanwhile, and the message gone back to its queue.
   else if (connection.client!.window.stateOf(extra.packetId) === InflightState.AwaitPubrec) {
@@ -126,6 +132,25 @@ function writeAnswer(connection: Connection, type: number, reason: number, id: n
   bytes[at + 2] = id >>> 8;
   bytes[at + 3] = id;
   if (withReason) bytes[at + 4] = reason;
+}
+
+/** The same for `count` consecutive identifiers. */
+function writeAnswers(connection: Connection, type: number, reason: number, id: number, count: number): void {
+  if (count === 1 || (reason !== 0 && connection.wire === 5)) {
+    for (let i = 0; i < count; i++) writeAnswer(connection, type, reason, id + i);
+    return;
+  }
+  const { output } = connection;
+  const first = (type << 4) | (type === PacketType.PUBREL ? 2 : 0);
+  let at = output.reserve(count * 4);
+  const { bytes } = output;
+  for (let next = id; next < id + count; next++) {
+    bytes[at] = first;
+    bytes[at + 1] = 2;
+    bytes[at + 2] = next >>> 8;
+    bytes[at + 3] = next;
+    at += 4;
+  }
 }
 
 /** The client has taken a QoS 1 message, or (MQTT 5) refused it. */

@@ -429,8 +429,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     if (this.confirms.empty) this.adapter.broker.awaitsNoMore(this);
   }
 
-  onConfirm(what: number, extra: object | null): void {
-    acknowledgements.writeConfirm(this, what, extra);
+  onConfirm(what: number, extra: object | null, count: number): void {
+    acknowledgements.writeConfirm(this, what, extra, count);
   }
 
   onLogFailed(): void {

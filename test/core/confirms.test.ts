@@ -32,6 +32,16 @@ describe('a confirm ring', () => {
     expect(released(ring, 1)).toEqual([[0xffff_ffff, null]]);
   });
 
+  test('keeps a run in one entry, also when it grows', () => {
+    const ring = new ConfirmRing();
+    const given: [number, number][] = [];
+    for (let i = 0; i < 30; i++) ring.add(i, 1000 * i, null, i + 1);
+    expect(ring.count).toBe(30);
+    ring.release(20, { onConfirm: (what, _extra, count) => given.push([what, count]) });
+    expect(given).toEqual(Array.from({ length: 21 }, (_, i) => [1000 * i, i + 1]));
+    expect(ring.count).toBe(9);
+  });
+
   test('may get more while it gives', () => {
     const ring = new ConfirmRing();
     for (let i = 0; i < 8; i++) ring.add(1, i, null);

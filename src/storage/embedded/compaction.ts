@@ -180,7 +180,7 @@ export class Compaction implements Waiter {
       const before = survivor.queue.move(survivor.sequence, position);
       if (before === 0) continue;
       contents.segments.onLive(position, 1);
-      contents.segments.onDead(before);
+      contents.segments.onDead(before, 1);
       this.movedMessages++;
     }
     log.requireSync();

@@ -154,16 +154,19 @@ function grown<A extends { set(from: A): void }>(from: A, to: A): A {
   return to;
 }
 
+export interface Watch {
+  /** What lies between two positions may be told of together, by one of the positions. */
+  isTogether(low: number, high: number): boolean;
+}
+
 /** Told the position of every entry that dies. */
-export interface DeathWatch {
-  onDead(position: number): void;
+export interface DeathWatch extends Watch {
+  onDead(position: number, count: number): void;
 }
 
 /** Told the positions of entries that are put in place. */
-export interface LifeWatch {
+export interface LifeWatch extends Watch {
   onLive(position: number, count: number): void;
-  /** What lies between two positions may be told of together. */
-  isTogether(low: number, high: number): boolean;
 }
 
 export class IndexList {
@@ -258,10 +261,18 @@ export class IndexList {
       const offset = (place & 0xffff) - index.first[chunk]!;
       const base = index.base[chunk]!;
       let dead = 0;
+      const low = base + page[offset + at]! * 4;
+      const high = base + page[offset + until - 1]! * 4;
+      if (liveInOrder(page, offset + at, offset + until) && watch.isTogether(low, high)) {
+        // The rule: they die as they came.
+        dead = until - at;
+        watch.onDead(low, dead);
+        for (; at < until; at++) page[offset + at] = DEAD;
+      }
       for (; at < until; at++) {
         const entry = page[offset + at]!;
         if (entry === DEAD) continue;
-        watch.onDead(entry === FAR ? this.farPosition(place + at - index.first[chunk]!) : base + entry * 4);
+        watch.onDead(entry === FAR ? this.farPosition(place + at - index.first[chunk]!) : base + entry * 4, 1);
         page[offset + at] = DEAD;
         dead++;
       }
@@ -546,6 +557,17 @@ export class IndexList {
       this.head = 0;
     }
   }
+}
+
+/** Whether all of page[from, to) are live, in the order of their positions, and near. */
+function liveInOrder(page: Uint32Array, from: number, to: number): boolean {
+  let before = -1;
+  for (let at = from; at < to; at++) {
+    const entry = page[at]!;
+    if (entry <= before) return false;
+    before = entry;
+  }
+  return before <= DELTA_MAX;
 }
 
 /** The smallest chunk that holds so many. */

@@ -222,7 +222,7 @@ export class Replay {
       // Already where it went: the checkpoint saw it there.
       if (before === to) continue;
       contents.segments.onLive(to, 1);
-      contents.segments.onDead(before);
+      contents.segments.onDead(before, 1);
     }
   }
 

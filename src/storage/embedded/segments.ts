@@ -142,10 +142,10 @@ export class Segments implements DeathWatch, LifeWatch {
     segment.total += count;
   }
 
-  onDead(position: number): void {
+  onDead(position: number, count: number): void {
     const segment = this.at(position);
     if (segment === undefined) return;
-    segment.live--;
+    segment.live -= count;
     if (segment.live === 0) {
       segment.deadAt = this.unit;
       if (segment.closed) this.noteDead(segment);
