@@ -1,5 +1,5 @@
-// The growing end of the log: collects records into the open frame, seals it, hands it to the writer, and knows what is durable. One frame is written at a time;
-// while it is, the next one collects. Relies on Crew for the disk and on SegmentSupply for segments that stand ready; never reads.
+// The growing end of the log: collects records into the open frame, seals it, hands it to the writer, and knows what is durable. While a frame
+// is written, the next one collects. Relies on Crew for the disk and on SegmentSupply for segments that stand ready; never reads.
 //
 //   ring     one segment's worth of memory: position p of the log stands at p mod its size, so that the bytes in front of a frame, which its first block
 //            shares, are there already, and the newest part of the log can be read back from it without the disk
@@ -8,6 +8,10 @@ import { assert } from '../../lib/assert.ts';
 import type { Crew } from './crew.ts';
 import { align, BLOCK_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameFlag, SEGMENT_DATA_START } from './segment.ts';
 import type { Segment, Segments } from './segments.ts';
+
+/** While a frame is being written, another one is handed over only when it is so large, and no more than so many: the writer goes on with it at once, whatever this thread is busy with, but small ones would cost more than that saves. */
+const AHEAD_BYTES = 64 * 1024;
+const AHEAD_FRAMES = 4;
 
 export interface SegmentSupply {
   /** The segment that follows, with at least dataBytes of room; its file may still be in the making. */
@@ -161,7 +165,8 @@ export class Log {
   endUnit(): void {
     this.endedUnit = this.unit;
     this.segments.unit = this.unit + 1;
-    if (this.pending.length === 0) this.seal();
+    const waiting = this.pending.length;
+    if (waiting === 0 || (waiting < AHEAD_FRAMES && this.at - this.frameAt >= AHEAD_BYTES)) this.seal();
   }
 
   /** Ends the open frame, if there is one, and hands it to the writer. */
