@@ -5,6 +5,7 @@ import type { Logger } from '../io/logger.ts';
 import { pinoLogger } from '../io/pino-logger.ts';
 import { type RunningBroker, startBroker } from '../server/start.ts';
 import { banner, jsonLine } from './banner.ts';
+import { letSmallHeapGrow } from './heap-growth.ts';
 import { EXIT_FAULT, EXIT_REFUSED, Refusal, whyNotStarted } from './refusal.ts';
 import { VERSION } from './version.ts';
 
@@ -77,6 +78,7 @@ export async function start(
   flags: StartFlags,
   { launch, drainMsMax }: StartParts = { launch: startBroker, drainMsMax: DRAIN_MS_MAX },
 ): Promise<number> {
+  letSmallHeapGrow();
   const logger = pinoLogger(config.log.level, config.log.format);
   endOnFault(logger);
   if (enabledListeners(config).length === 0) {
