@@ -49,6 +49,8 @@ export type Ending = (typeof Ending)[keyof typeof Ending];
 export class Blocks {
   private readonly files: (DiskFile | null)[];
   private memory: Uint8Array;
+  /** Which of the two files the last block was read from. */
+  foundIn: 0 | 1 = 0;
 
   /** memory: what blocks are read into, for as long as none is larger. */
   constructor(
@@ -76,12 +78,21 @@ export class Blocks {
     }
   }
 
-  /** The block of this number, which begins at this place of the file; null when it is good in neither. */
+  /** The block of this number, which begins at this place of the file; null when it is good in neither. Sets foundIn. */
   read(at: number, number: number): Uint8Array | null {
-    return this.readFrom(0, at, number) ?? this.readFrom(1, at, number);
+    this.foundIn = 0;
+    const block = this.readFrom(0, at, number, true);
+    if (block !== null) return block;
+    this.foundIn = 1;
+    return this.readFrom(1, at, number, true);
   }
 
-  private readFrom(which: 0 | 1, at: number, number: number): Uint8Array | null {
+  /** A block that read() has just found whole in this file. */
+  readAgain(at: number, number: number, which: 0 | 1): Uint8Array | null {
+    return this.readFrom(which, at, number, false);
+  }
+
+  private readFrom(which: 0 | 1, at: number, number: number, checked: boolean): Uint8Array | null {
     const file = this.files[which] ?? null;
     if (file === null) return null;
     try {
@@ -98,7 +109,7 @@ export class Blocks {
         if (readFully(file, this.memory, 0, length, at) < length) return null;
       } else if (length > count) return null;
       const block = this.memory.subarray(0, length);
-      return crc32(block.subarray(12)) === crc ? block : null;
+      return !checked || crc32(block.subarray(12)) === crc ? block : null;
     } catch (error) {
       // Unreadable: the other file has to do.
       if (errorCode(error) === '') throw error;

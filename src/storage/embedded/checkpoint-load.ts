@@ -64,57 +64,35 @@ function laterReader(disk: Disk, directory: string, name: string): BlockReader {
 interface SeenBlock {
   readonly at: number;
   readonly number: number;
-  /** Its entries in Content.entries, when it holds nothing else: the first, and the one behind the last. Else both are -1. */
-  readonly from: number;
-  readonly to: number;
+  readonly file: 0 | 1;
+  /** It holds index entries and nothing else. */
+  readonly entriesOnly: boolean;
 }
 
 interface Content {
   readonly ending: number;
   readonly blocks: readonly SeenBlock[];
-  /** ENTRY_FIELDS numbers each: queue, count, dead, how many in front of the first live one, first sequence, base. */
-  readonly entries: readonly number[];
 }
-
-const ENTRY_FIELDS = 6;
 
 /** Reads all blocks; null when one of them is whole in neither file. */
 function lookThrough(files: Blocks): Content | null {
   let ending: number = Ending.Running;
   const blocks: SeenBlock[] = [];
-  const entries: number[] = [];
   const whole = files.each((block, blockAt, number) => {
-    const words = new Uint32Array(block.buffer, block.byteOffset, block.length >>> 2);
-    const doubles = new Float64Array(block.buffer, block.byteOffset, block.length >>> 3);
-    const from = entries.length;
-    let others = false;
-    for (let at = BLOCK_HEADER_BYTES; at < block.length; ) {
-      const kind = words[at >>> 2]!;
-      const size = words[(at >>> 2) + 1]!;
-      const body = at + ENTRY_HEADER_BYTES;
-      at += size;
-      if (kind !== Kind.Entries) {
-        others = true;
-        if (kind === Kind.End) ending = words[(body + 8) >>> 2]!;
-        continue;
-      }
-      const word = body >>> 2;
-      const count = words[word + 1]! & 0xffff;
-      let before = 0;
-      while (before < count && words[word + 6 + before] === DEAD) before++;
-      entries.push(
-        words[word]!,
-        count,
-        words[word + 1]! >>> 16,
-        before,
-        doubles[(body + 8) >>> 3]!,
-        doubles[(body + 16) >>> 3]!,
-      );
+    const words = wordsOf(block);
+    let entriesOnly = true;
+    for (let at = BLOCK_HEADER_BYTES >>> 2, end = block.length >>> 2; at < end; at += words[at + 1]! >>> 2) {
+      if (words[at] === Kind.Entries) continue;
+      entriesOnly = false;
+      if (words[at] === Kind.End) ending = words[at + 4]!;
     }
-    if (others) entries.length = from;
-    blocks.push({ at: blockAt, number, from: others ? -1 : from, to: others ? -1 : entries.length });
+    blocks.push({ at: blockAt, number, file: files.foundIn, entriesOnly });
   });
-  return whole ? { ending, blocks, entries } : null;
+  return whole ? { ending, blocks } : null;
+}
+
+function wordsOf(block: Uint8Array): Uint32Array {
+  return new Uint32Array(block.buffer, block.byteOffset, block.length >>> 2);
 }
 
 class Loading {
@@ -129,6 +107,9 @@ class Loading {
   private readonly totals: [segment: Segment, total: number][] = [];
   private start = 0;
   private reach = 0;
+  /** Of the last state entry: there are many in a row of the same. */
+  private space = '';
+  private spaceBytes: Uint8Array = Buffer.alloc(0);
 
   constructor(
     files: Blocks,
@@ -147,46 +128,45 @@ class Loading {
 
   run(): LoadedCheckpoint {
     const { content, contents, sleepers } = this;
-    for (const seen of content.blocks) {
-      if (sleepers !== null && seen.from >= 0) {
-        this.leave(seen, sleepers);
-        continue;
-      }
-      const block = this.files.read(seen.at, seen.number);
+    for (const { at, number, file, entriesOnly } of content.blocks) {
+      const block = this.files.readAgain(at, number, file);
       assert(block !== null, 'a checkpoint that was whole can not be read a second time');
-      this.visit(block);
+      if (sleepers === null || !entriesOnly) this.visit(block);
+      else {
+        sleepers.beginBlock(at, number);
+        this.leave(block, sleepers);
+      }
     }
     for (const [id, next] of this.nexts) contents.queuesById.get(id)?.endRestore(next);
     for (const [segment, total] of this.totals) segment.total = Math.max(segment.live, total);
     return { start: this.start, reach: this.reach, clean: content.ending !== Ending.Running };
   }
 
-  /** Puts the chunks of a block in place, and leaves their entries where they are. */
-  private leave({ at, number, from, to }: SeenBlock, sleepers: Sleepers): void {
+  /** Puts the chunks of a block with nothing but entries in place, and leaves their entries where they are. */
+  private leave(block: Uint8Array, sleepers: Sleepers): void {
     const { queuesById } = this.contents;
-    const { entries } = this.content;
-    sleepers.beginBlock(at, number);
+    const words = wordsOf(block);
+    const doubles = new Float64Array(block.buffer, block.byteOffset, block.length >>> 3);
     let id = 0;
     let queue: EmbeddedQueue | undefined;
-    for (let i = from; i < to; i += ENTRY_FIELDS) {
-      if (entries[i] !== id) {
-        id = entries[i]!;
+    for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; at += words[at + 1]! >>> 2) {
+      const body = at + (ENTRY_HEADER_BYTES >>> 2);
+      if (words[body] !== id) {
+        id = words[body]!;
         queue = queuesById.get(id);
       }
-      const chunk = queue?.restoreAsleep(
-        entries[i + 5]!,
-        entries[i + 4]!,
-        entries[i + 1]!,
-        entries[i + 2]!,
-        entries[i + 3]!,
-      );
-      sleepers.add(chunk ?? NO_CHUNK);
+      const count = words[body + 1]! & 0xffff;
+      const first = doubles[(body + 2) >>> 1]!;
+      const base = doubles[(body + 4) >>> 1]!;
+      let before = 0;
+      while (before < count && words[body + 6 + before] === DEAD) before++;
+      sleepers.add(queue?.restoreAsleep(base, first, count, words[body + 1]! >>> 16, before) ?? NO_CHUNK);
     }
   }
 
   private visit(block: Uint8Array): void {
     const { contents, exact } = this;
-    const words = new Uint32Array(block.buffer, block.byteOffset, block.length >>> 2);
+    const words = wordsOf(block);
     const far = farOf(block);
     eachEntry(block, (kind, view, at) => {
       const byte = view.byteOffset + at;
@@ -228,8 +208,13 @@ class Loading {
         case Kind.State: {
           const key = byte + 16 + view.getUint32(at, true);
           const value = key + view.getUint32(at + 4, true);
+          const space = block.subarray(at + 16, key - block.byteOffset);
+          if (Buffer.compare(space, this.spaceBytes) !== 0) {
+            this.spaceBytes = space.slice();
+            this.space = Buffer.from(space).toString();
+          }
           contents.state.restore(
-            Buffer.from(view.buffer, byte + 16, key - byte - 16).toString(),
+            this.space,
             Buffer.from(view.buffer, key, value - key).toString(),
             new Uint8Array(view.buffer, value, view.getUint32(at + 8, true)).slice(),
           );

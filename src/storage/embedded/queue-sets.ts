@@ -91,6 +91,8 @@ export class QueueSets {
   readonly byId = new Map<number, QueueSet>();
   private readonly byHash = new Map<number, QueueSet[]>();
   private readonly repeats = new Repeats();
+  /** Those that byHash does not have yet: it is not needed before somebody publishes. */
+  private restored: QueueSet[] = [];
   nextId = 1;
   private restoredText: Uint8Array = Buffer.alloc(0);
   private restoredOptions: readonly DeliveryOptions[] = [];
@@ -149,7 +151,7 @@ export class QueueSets {
     const set = new QueueSet(id, queueIds, queues, options);
     this.byId.set(id, set);
     // Only a set that still has all its queues can be met again by intern().
-    if (queues.length === queueIds.length) this.remember(set);
+    if (queues.length === queueIds.length) this.restored.push(set);
     if (id >= this.nextId) this.nextId = id + 1;
     return set;
   }
@@ -202,6 +204,8 @@ export class QueueSets {
 
   private find(queues: readonly EmbeddedQueue[], allOptions: readonly DeliveryOptions[]): QueueSet {
     const queueIds = Uint32Array.from(queues, (queue) => queue.id);
+    for (const set of this.restored) if (!set.dropped) this.remember(set);
+    this.restored = [];
     const options = allOptions.every((one) => one === allOptions[0]) ? [allOptions[0]!] : allOptions;
     for (const set of this.byHash.get(hashOf(queueIds, options)) ?? []) {
       if (isSame(set.queueIds, queueIds) && isSame(set.options, options) && isSame(set.queues, queues)) return set;
