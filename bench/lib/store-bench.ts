@@ -1,5 +1,15 @@
 // What benchmarks of the store alone share: a storage on the real disk with its queues, loops that keep a number of messages on their way, and what the disk itself does.
-import { closeSync, constants, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { AS_PUBLISHED } from '../../src/core/delivery.ts';
 import type { Message } from '../../src/core/message.ts';
@@ -22,6 +32,10 @@ const SECONDS = 3;
 
 export interface Figures {
   readonly [name: string]: number | string;
+}
+
+export function directoryBytes(directory: string): number {
+  return readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
 }
 
 /** CPU time of the main thread in microseconds. */

@@ -5,7 +5,7 @@
 //     --directory DIR                        on which disk; made, used and removed
 //     --write                                the table into bench/RESULTS.md
 import { fork } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,16 +13,15 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { SEGMENT_BYTES } from '../../src/storage/embedded/storage.ts';
-import { CoreBench } from '../lib/core-bench.ts';
+import type { Life } from '../lib/backlog-life.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { resultsPath } from '../lib/paths.ts';
 import { writeSection } from '../lib/section.ts';
-import { Bench, type Figures, type Raw, rawRate, round, runOf } from '../lib/store-bench.ts';
+import { Bench, directoryBytes, type Figures, type Raw, rawRate, round, runOf } from '../lib/store-bench.ts';
 import { asMarkdown, asText } from '../lib/table.ts';
 
-function directoryBytes(directory: string): number {
-  return readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
-}
+/** A process of its own, which loads nothing but what it runs: the time it takes to start is part of what is measured. */
+const LIFE_FILE = fileURLToPath(new URL('../lib/backlog-life.js', import.meta.url));
 
 type Workload = (bench: Bench) => Promise<Figures>;
 
@@ -50,19 +49,10 @@ function fanOut(queues: number, outstanding: number): Workload {
   };
 }
 
-/** One life of a store with a backlog, in a process of its own, whose memory is that of a broker's that was just started. */
-type Life = 'fill' | 'find' | 'drain';
-
 /** Runs a life to its end, or kills it when it has said its figures. */
 function live(life: Life, directory: string, queueCount: number, messages: number, kill = false): Promise<Figures> {
   const began = Date.now();
-  const child = fork(fileURLToPath(import.meta.url), [
-    `--${life}`,
-    directory,
-    String(queueCount),
-    String(messages),
-    String(began),
-  ]);
+  const child = fork(LIFE_FILE, [`--${life}`, directory, String(queueCount), String(messages), String(began)]);
   return new Promise((resolve, reject) => {
     let figures: Figures | null = null;
     child.on('message', (message) => {
@@ -75,75 +65,6 @@ function live(life: Life, directory: string, queueCount: number, messages: numbe
       else resolve(figures);
     });
   });
-}
-
-/** Stores `messages` in `queueCount` queues and says how that went. */
-async function fillBacklog(bench: Bench, queueCount: number, messages: number): Promise<Figures> {
-  const core = new CoreBench(bench);
-  await core.open();
-  bench.queues = core.declareQueues(queueCount).map(({ log }) => log!);
-  const targets = Array.from({ length: queueCount }, (_, i) => bench.targets(i, 1));
-  const run = runOf(1, 100);
-  const began = performance.now();
-  await new Promise<void>((resolve) => {
-    let appended = 0;
-    const fill = (): void => {
-      while (appended < messages && bench.storage.pendingBytes < 4 * 1024 * 1024) {
-        for (let i = 0; i < 1000; i++) bench.storage.append(run, targets[appended++ % queueCount]!);
-      }
-      bench.storage.endUnit();
-      if (appended === messages && bench.storage.durablePosition === bench.storage.position) resolve();
-    };
-    bench.onDurable = () => setImmediate(fill);
-    fill();
-  });
-  const elapsed = (performance.now() - began) / 1000;
-  const { indexBytes, checkpoints } = bench.storage.figures;
-  return {
-    'fill/s': Math.round(messages / elapsed),
-    'index bytes/message': round(indexBytes / messages),
-    'filling: RSS MB at most': rssMbMax(),
-    checkpoints,
-  };
-}
-
-/** Starts a broker on what another one has left and takes the first message of a queue. */
-async function findBacklog(bench: Bench, began: number): Promise<Figures> {
-  const core = new CoreBench(bench);
-  await core.open();
-  const first = await core.firstDelivery();
-  await bench.close();
-  return { found: core.found, ms: Math.round(first - began), 'RSS MB at most': rssMbMax() };
-}
-
-/** Starts a broker, takes and settles everything. */
-async function drainBacklog(bench: Bench, began: number): Promise<Figures> {
-  const core = new CoreBench(bench);
-  await core.open();
-  const diskMb = directoryBytes(bench.directory) / 1e6;
-  const first = await core.firstDelivery();
-  const drainBegan = performance.now();
-  const drained = await core.drain();
-  const seconds = (performance.now() - drainBegan) / 1000;
-  const rss = rssMbMax();
-  const quiet = performance.now();
-  while (performance.now() - quiet < 3000) {
-    bench.storage.checkSpace();
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  const left = directoryBytes(bench.directory);
-  const segmentsLeft = readdirSync(bench.directory).filter((name) => name.endsWith('.segment')).length;
-  await bench.close();
-  return {
-    ms: Math.round(first - began),
-    'disk MB': Math.round(diskMb),
-    drained,
-    'drained/s': Math.round(drained / seconds),
-    'draining: RSS MB at most': rss,
-    'disk after drain MB': Math.round(left / 1e6),
-    'segments after drain': segmentsLeft,
-    'lost messages': bench.storage.lostMessages,
-  };
 }
 
 function backlog(queueCount: number, messages: number): Workload {
@@ -160,12 +81,6 @@ function backlog(queueCount: number, messages: number): Workload {
       ...drained,
     };
   };
-}
-
-/** The most memory this process has had resident. The kernel's count for a process (maxRSS) begins with what its parent had when it was forked, so the one of its memory is read. */
-function rssMbMax(): number {
-  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
-  return Math.round(kilobytes === undefined ? process.resourceUsage().maxRSS / 1000 : (Number(kilobytes) * 1024) / 1e6);
 }
 
 const BACKLOG_TARGET =
@@ -391,23 +306,4 @@ No sockets, no protocol: one process appends, settles what is confirmed, and wai
 
 ${table}
 `;
-}
-
-const lives: {
-  readonly [life in Life]: (bench: Bench, queues: number, messages: number, began: number) => Promise<Figures>;
-} = {
-  fill: (bench, queues, messages) => fillBacklog(bench, queues, messages),
-  find: (bench, _queues, _messages, began) => findBacklog(bench, began),
-  drain: (bench, _queues, _messages, began) => drainBacklog(bench, began),
-};
-
-const [, , mode = '', directory = '', ...numbers] = process.argv;
-const life = mode.slice(2) as Life;
-if (process.send !== undefined && Object.hasOwn(lives, life)) {
-  const [queues, messages, began] = numbers.map(Number);
-  const figures = await lives[life](new Bench(directory), queues!, messages!, began!);
-  process.on('message', () => process.exit(0));
-  process.send(figures);
-  // Until it is told to go, or killed.
-  await new Promise(() => setInterval(() => undefined, 1000));
 }

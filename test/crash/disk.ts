@@ -63,13 +63,17 @@ export async function diskCampaign(args: DiskArguments, say: Say): Promise<Outco
     const reason = await part(run, args);
     outcomes.push(reason === '' ? run.end() : run.skipped(reason));
   }
-  if (outcomes.length === 0) throw new Error(`--only: one of ${Object.keys(PARTS).join(', ')}`);
   return outcomes;
 }
 
 async function main(): Promise<void> {
   exitOnSignals();
   const args = readArguments(DISK_DEFAULTS, process.argv.slice(2));
+  if (args.only !== '' && !Object.hasOwn(PARTS, args.only)) {
+    process.stderr.write(`--only ${args.only}: expected one of ${Object.keys(PARTS).join(', ')}\n`);
+    process.exitCode = 2;
+    return;
+  }
   const outcomes = await diskCampaign(args, toConsole);
   if (args.write) writeResults(outcomes);
   process.exitCode = outcomes.every(({ failure }) => failure === '') ? 0 : 1;

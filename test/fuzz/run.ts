@@ -4,12 +4,12 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
+import { numbersOrUsage } from '../support/numbers.ts';
 import { fuzzMqtt } from './mqtt.ts';
 import { fuzzStomp } from './stomp.ts';
 
-const [protocol = '', executionsText = '1000000', seedText = '1'] = process.argv.slice(2);
-const executions = Number(executionsText);
-const seed = Number(seedText);
+const [protocol = '', ...numbers] = process.argv.slice(2);
+const [executions, seed] = numbersOrUsage(`npm run fuzz:${protocol} -- [EXECUTIONS [SEED]]`, numbers, [1_000_000, 1]);
 
 /** No input may take longer: it would hold up everybody. */
 const SLOW_MS = 50;

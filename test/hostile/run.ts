@@ -1,11 +1,12 @@
 // The long form, as a program:  npm run strangers -- [SOCKETS]
 // Needs twice as many open files as sockets (ulimit -n), half of them in each process. Exits with 1 when a stranger costs more than it may, or keeps others out.
+import { numbersOrUsage } from '../support/numbers.ts';
 import { BEHAVIOURS, type Behaviour, measure } from './sockets.ts';
 
 export const BYTES_EACH_MAX = 64 * 1024;
 export const LOGIN_MS_MAX = 1000;
 
-const sockets = Number(process.argv[2] ?? 10_000);
+const [sockets] = numbersOrUsage('npm run strangers -- [SOCKETS]', process.argv.slice(2), [10_000]);
 let held = true;
 for (const behaviour of Object.keys(BEHAVIOURS) as Behaviour[]) {
   const { bytesEach, loginMs, open } = await measure(behaviour, sockets);

@@ -335,7 +335,7 @@ describe('an output', () => {
     peer.output.setDrainTarget({ onDrain: () => peer.output.append(Buffer.from('more'), 0, 4) });
     peer.output.append(fresh(20), 0, 20);
     bench.endTurn();
-    const given = [Buffer.from(peer.waiting[0]!.bytes)];
+    const given: Buffer[] = [Buffer.from(peer.waiting[0]!.bytes)];
     const give = (bytes: Buffer): void => {
       given.push(bytes);
       peer.output.append(bytes, 0, bytes.length);

@@ -1,11 +1,10 @@
 // The long form: `npm run reference -- N [SEED]`. Plays N scripts from SEED on, prints how many messages and bytes were compared and what they went through, and for a script that fails the shortest one
 // that still does. Exits with 1 when a script failed, or when something that scripts are there for never happened.
+import { numbersOrUsage } from '../support/numbers.ts';
 import { Campaign } from './campaign.ts';
 import { shortened } from './shorten.ts';
 
-const [countText = '1000', seedText = '1'] = process.argv.slice(2);
-const count = Number(countText);
-const from = Number(seedText);
+const [count, from] = numbersOrUsage('npm run reference -- [SCRIPTS [SEED]]', process.argv.slice(2), [1000, 1]);
 const PROGRESS_MS = 30_000;
 const FAILURES_MAX = 10;
 
@@ -13,10 +12,7 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(from)) {
-  process.stderr.write('usage: [SCRIPTS [SEED]]\n');
-  process.exitCode = 2;
-} else run();
+run();
 
 function run(): void {
   const campaign = new Campaign();

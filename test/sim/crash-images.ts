@@ -10,6 +10,7 @@ import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { type Faults, NO_FAULTS } from '../../src/storage/embedded/faults.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { CODECS, collect, makeRun, RecordingListener } from '../storage/harness.ts';
+import { numbersOrUsage } from '../support/numbers.ts';
 import { Dice } from './dice.ts';
 import { type Crash, SimDisk } from './sim-disk.ts';
 
@@ -510,8 +511,7 @@ export function crashImages(options: CampaignOptions): Promise<CampaignResult> {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const images = Number(process.argv[2] ?? 200_000);
-  const seed = Number(process.argv[3] ?? 1);
+  const [images, seed] = numbersOrUsage('npm run crash:images -- [IMAGES [SEED]]', process.argv.slice(2), [200_000, 1]);
   const began = performance.now();
   const { violations, ...counts } = await crashImages({ images, seed });
   console.log(

@@ -1,12 +1,13 @@
 // The growing end of the embedded log as others see it: what a position promises, and what can be read while frames are on their way to the disk.
 import { expect, it } from 'vitest';
-import { Durability, type FetchSink, type QueueLog, type RecoveryReport } from '../../src/storage/commit-log.ts';
+import { Durability, type FetchSink, type QueueLog } from '../../src/storage/commit-log.ts';
 import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
 import { RecordKind } from '../../src/storage/embedded/record.ts';
 import type { Damage } from '../../src/storage/embedded/recovery.ts';
 import { FRAME_HEADER_BYTES, FRAME_MAGIC, FrameFlag } from '../../src/storage/embedded/segment.ts';
 import { EmbeddedStorage, READ_CACHE_BYTES } from '../../src/storage/embedded/storage.ts';
+import type { RecoveryReport } from '../../src/storage/storage.ts';
 import { Dice } from '../sim/dice.ts';
 import { SimDisk } from '../sim/sim-disk.ts';
 import { CODECS, collect, RecordingListener, targets, text, textRun } from './harness.ts';
