@@ -8,7 +8,7 @@ import { isShare } from '../../src/core/share-group.ts';
 import type { Connection } from './connection.ts';
 import { InflightState } from './inflight-window.ts';
 import { type Packet, type Pubcomp, type Pubrec, type Pubrel, pubrel } from './packet.ts';
-import { PacketType } from './packet-type.ts';
+import { PacketType, PUBACK_BYTE } from './packet-type.ts';
 import { PendingPublish, sendFitting } from './queue-consumer.ts';
 import { FAILURE_MIN, ReasonCode } from './reason-codes.ts';
 import { RETRY_AFTER_MS_MAX } from './retries.ts';
@@ -150,6 +150,45 @@ function writeAnswers(connection: Connection, type: number, reason: number, id: 
     bytes[at + 2] = next >>> 8;
     bytes[at + 3] = next;
     at += 4;
+  }
+}
+
+/** PUBACKs without a reason stand from bytes[start] on. Takes them as far as they go; returns where it stopped. */
+export function onPubacks(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
+  let pos = start;
+  while (pos + 4 <= end && bytes[pos] === PUBACK_BYTE && bytes[pos + 1] === 2) {
+    const id = (bytes[pos + 2]! << 8) | bytes[pos + 3]!;
+    if (id === 0) return pos;
+    let count = 1;
+    for (pos += 4; pos + 4 <= end && bytes[pos] === PUBACK_BYTE && bytes[pos + 1] === 2; pos += 4) {
+      if (((bytes[pos + 2]! << 8) | bytes[pos + 3]!) !== id + count) break;
+      count++;
+    }
+    takeRun(connection, id, count);
+  }
+  return pos;
+}
+
+/** The client has taken the QoS 1 messages [id, id + count). Most often they are consecutive messages of one queue, and leave it together. */
+function takeRun(connection: Connection, id: number, count: number): void {
+  const { window, waiting } = connection.client!;
+  for (let done = 0; done < count; ) {
+    const next = id + done;
+    if (count - done === 1 || waiting.length > 0) {
+      onPuback(connection, next, 0);
+      done++;
+      continue;
+    }
+    if (window.stateOf(next) !== InflightState.AwaitPuback) {
+      done++;
+      continue;
+    }
+    const queue = window.queueOf(next)!;
+    const tag = window.tagOf(next);
+    const taken = window.removeRun(next, count - done);
+    connection.giveCredit(taken);
+    queue.settleRun(tag, taken);
+    done += taken;
   }
 }
 

@@ -34,7 +34,7 @@ import { headerBytes, INCOMPLETE, readFrameLength, remainingLength } from './fra
 import type { MqttAdapter } from './index.ts';
 import { InflightState } from './inflight-window.ts';
 import { disconnect, type Packet, properties } from './packet.ts';
-import { PACKET_NAMES, PacketType, ProtocolVersion, Sender } from './packet-type.ts';
+import { PACKET_NAMES, PacketType, ProtocolVersion, PUBACK_BYTE, Sender } from './packet-type.ts';
 import { PUBLISH_BYTE, type WireVersion } from './publish-form.ts';
 import { PublishPath } from './publish-path.ts';
 import { ReasonCode, shortReason } from './reason-codes.ts';
@@ -49,7 +49,6 @@ export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionSt
 
 const QOS1_PUBLISH = PUBLISH_BYTE | 2;
 const QOS2_PUBLISH = PUBLISH_BYTE | 4;
-const PUBACK_BYTE = PacketType.PUBACK << 4;
 /** mosquitto's bridges set it in the protocol level. */
 const BRIDGE_BIT = 0x80;
 /** A peer whose output has grown to this takes no more from queues until it has drained. */
@@ -278,11 +277,9 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
         }
         pos = frameEnd;
       } else if (first === PUBACK_BYTE && bytes[pos + 1] === 2) {
-        if (pos + 4 > end) return pos;
-        const id = (bytes[pos + 2]! << 8) | bytes[pos + 3]!;
-        if (id === 0) return pos;
-        acknowledgements.onPuback(this, id, 0);
-        pos += 4;
+        const next = acknowledgements.onPubacks(this, bytes, pos, end);
+        if (next === pos) return pos;
+        pos = next;
       } else return pos;
     }
     return pos;
@@ -495,11 +492,11 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   // ---- queues
 
-  /** One delivery came back: room for another. */
+  /** Deliveries came back: room for others. */
   // [MQTT-4.9.0-2] [MQTT-3.3.4-9]
-  giveCredit(): void {
+  giveCredit(count = 1): void {
     const client = this.client!;
-    client.credit.available++;
+    client.credit.available += count;
     if (client.waiting.length > 0) resendNext(this, client);
     this.pumpWanted = true;
   }

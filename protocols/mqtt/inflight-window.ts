@@ -107,6 +107,23 @@ export class InflightWindow {
     this.count--;
   }
 
+  /** Frees identifiers from `id` on, at most `limit`, which are sent at QoS 1 and stand for consecutive tags of one queue, as stateOf(id) says of the first. Returns how many. */
+  removeRun(id: number, limit: number): number {
+    const { mask, ids, states, tags, queues } = this;
+    const queue = queues[id & mask];
+    const tag = tags[id & mask]!;
+    let count = 0;
+    for (; count < limit; count++) {
+      const at = (id + count) & mask;
+      if (ids[at] !== id + count || states[at] !== InflightState.AwaitPuback) break;
+      if (queues[at] !== queue || tags[at] !== tag + count) break;
+      states[at] = InflightState.Free;
+      queues[at] = null;
+    }
+    this.count -= count;
+    return count;
+  }
+
   /** Identifiers in use, in the order in which they were given out. */
   inOrder(): number[] {
     const ids: number[] = [];

@@ -3,12 +3,11 @@
 // hot loop does not take is merely not asked for.
 import type { RouteTable } from '../../src/core/route-table.ts';
 import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
-import { PacketType } from './packet-type.ts';
+import { PacketType, PUBACK_BYTE } from './packet-type.ts';
 
 /** Topics at a time: many enough that the processor has all its outstanding reads in use, few enough that what is read stays in its first cache. */
 const TOPICS_MAX = 64;
 const PUBLISH = PacketType.PUBLISH;
-const PUBACK_BYTE = PacketType.PUBACK << 4;
 const PUBACK_BYTES = 4;
 
 /** One for all connections of an adapter; only one of them parses at a time. */

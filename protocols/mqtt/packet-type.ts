@@ -20,6 +20,9 @@ export const PacketType = {
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
 
+/** The first byte of every PUBACK. */
+export const PUBACK_BYTE = PacketType.PUBACK << 4;
+
 /** By packet type, for messages and log lines. */
 export const PACKET_NAMES: readonly string[] = [
   'type 0',

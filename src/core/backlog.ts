@@ -99,21 +99,21 @@ export class Backlog implements FetchSink {
     while (held.length > 0 && held[0]! <= sequence) held.shift();
   }
 
-  /** A message of the log has left the window for good. Consecutive ones are told to the log as a range, at the latest at the end of the unit. */
-  settle(sequence: number): void {
-    this.inWindow--;
+  /** Messages of the log have left the window for good. Consecutive ones are told to the log as a range, at the latest at the end of the unit. */
+  settle(sequence: number, count = 1): void {
+    this.inWindow -= count;
     // The log has forgotten a deleted queue; its last deliveries may still be answered.
     if (this.closed) return;
     const isFirst = this.settledCount === 0;
     if (!isFirst) {
       if (sequence === this.settledFrom + this.settledCount) {
-        this.settledCount++;
+        this.settledCount += count;
         return;
       }
       this.endUnit();
     }
     this.settledFrom = sequence;
-    this.settledCount = 1;
+    this.settledCount = count;
     if (isFirst) this.owner.onSettling(this);
   }
 

@@ -202,6 +202,23 @@ export class MessageRing {
     return true;
   }
 
+  /** Forgets [tag, tag + count), which are all unsettled and none of them aside. Returns false, and does nothing, when that is not so. */
+  removeUnsettled(tag: number, count: number): boolean {
+    const { mask, states, runs, options } = this;
+    const end = tag + count;
+    if (tag < this.head || end > this.tail) return false;
+    for (let t = tag; t < end; t++) if (states[t & mask] !== EntryState.Unsettled) return false;
+    for (let t = tag; t < end; t++) {
+      const at = t & mask;
+      states[at] = EntryState.Gone;
+      runs[at] = null;
+      options[at] = null;
+    }
+    this.unsettledCount -= count;
+    if (tag === this.head) this.advance();
+    return true;
+  }
+
   /** Puts an unsettled entry back in its place. Returns false when it is not unsettled. */
   giveBack(tag: number): boolean {
     if (this.stateOf(tag) !== EntryState.Unsettled) return false;
@@ -268,6 +285,17 @@ export class MessageRing {
   sequenceOf(tag: number): number {
     if (tag < this.head) return this.stragglers!.get(tag)!.sequence;
     return this.sequences === null ? 0 : this.sequences[tag & this.mask]!;
+  }
+
+  /** The first of the consecutive sequences that [tag, tag + count) of the ring have, 0 when none is in the log; -1 when it is neither. */
+  sequencesOf(tag: number, count: number): number {
+    const { sequences, mask } = this;
+    if (tag < this.head) return -1;
+    if (sequences === null) return 0;
+    const first = sequences[tag & mask]!;
+    const step = first === 0 ? 0 : 1;
+    for (let i = 1; i < count; i++) if (sequences[(tag + i) & mask] !== first + i * step) return -1;
+    return first;
   }
 
   /** Calls visit with every live tag in order. visit may remove the tag it is given. */

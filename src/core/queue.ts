@@ -230,6 +230,19 @@ export class Queue implements Destination, BacklogOwner {
     return true;
   }
 
+  /** As settle() with Accepted for each of [tag, tag + count). */
+  settleRun(tag: number, count: number): void {
+    if (this.levels === 1) {
+      const ring = this.rings[0]!;
+      const sequence = ring.sequencesOf(tag, count);
+      if (sequence >= 0 && ring.removeUnsettled(tag, count)) {
+        if (sequence > 0) this.backlog!.settle(sequence, count);
+        return;
+      }
+    }
+    for (let i = 0; i < count; i++) this.settle(tag + i, Outcome.Accepted);
+  }
+
   /** The message of this number in the log was with `heir` when the process before this one ended: it is for nobody else. To be said before anybody consumes. */
   reserve(sequence: number, heir: Heir): void {
     this.reservations ??= new Reservations();

@@ -93,6 +93,18 @@ describe('with a log that answers later', () => {
           expect(it.queue.settle(tag, step.outcome)).toBe(true);
           break;
         }
+        case 'settleRun': {
+          const [first] = [...unsettled.keys()].slice(step.which % Math.max(1, unsettled.size));
+          if (first === undefined) break;
+          for (let tag = first; tag < first + step.count; tag++) {
+            const delivery = unsettled.get(tag);
+            if (delivery === undefined) continue;
+            unsettled.delete(tag);
+            settled.push(delivery.text);
+          }
+          it.queue.settleRun(first, step.count);
+          break;
+        }
         case 'release': {
           const release = held.shift();
           if (release !== undefined) it.queue.release(release.tag, release.count);

@@ -116,6 +116,7 @@ type Step =
   /** which: from 0 (the oldest) to 1; share: of how many of the ones from there on. */
   | { readonly kind: 'settle' | 'requeue' | 'remove' | 'forgetAttempt'; readonly which: number; readonly count: number }
   | { readonly kind: 'settleAllBut'; readonly which: number }
+  | { readonly kind: 'settleTogether'; readonly which: number; readonly count: number }
   | { readonly kind: 'release'; readonly which: number; readonly count: number };
 
 function step(countMax: number): fc.Arbitrary<Step> {
@@ -151,6 +152,7 @@ function step(countMax: number): fc.Arbitrary<Step> {
       }),
     },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('settleAllBut' as const), which }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('settleTogether' as const), which, count }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('release' as const), which, count }) },
   );
 }
@@ -195,6 +197,22 @@ function perform(ring: MessageRing, model: Model, action: Step): void {
         same(ring.remove(entry.tag), false, 'the answer');
         model.remove(entry);
       }
+      return;
+    }
+    case 'settleTogether': {
+      const [first] = at(action.which, [EntryState.Unsettled]);
+      if (first === undefined) return;
+      const entries = Array.from({ length: action.count }, (_, i) => model.find(first.tag + i));
+      const unsettled = entries.filter((entry) => entry?.state === EntryState.Unsettled) as Entry[];
+      if (first.tag >= ring.head && entries.every((entry) => entry !== undefined)) {
+        const { sequence } = first;
+        const consecutive = entries.every((entry, i) => entry!.sequence === (sequence === 0 ? 0 : sequence + i));
+        same(ring.sequencesOf(first.tag, action.count), consecutive ? sequence : -1, 'sequences');
+      }
+      const together = unsettled.length === action.count && first.tag >= ring.head;
+      const done = ring.removeUnsettled(first.tag, action.count);
+      same(done, together, 'the answer');
+      if (done) for (const entry of unsettled) model.remove(entry);
       return;
     }
     case 'settleAllBut': {

@@ -87,6 +87,19 @@ class Comparison {
         same(queue.settle(tag, step.outcome), model.settle(text, step.outcome), 'settled');
         return;
       }
+      case 'settleRun': {
+        const { got } = this.takers[step.taker]!;
+        if (got.length === 0) return;
+        const { tag } = got[Math.max(0, got.length - 1 - step.which)]!;
+        // Whoever has them, or had.
+        const texts = new Map(this.takers.flatMap((taker) => taker.got.map((one) => [one.tag, one.text])));
+        queue.settleRun(tag, step.count);
+        for (let i = 0; i < step.count; i++) {
+          const text = texts.get(tag + i);
+          if (text !== undefined) model.settle(text, Outcome.Accepted);
+        }
+        return;
+      }
       case 'release': {
         const released = this.held.shift();
         if (released === undefined) return;

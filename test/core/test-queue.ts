@@ -156,6 +156,7 @@ export type Step =
   | { readonly kind: 'attach' | 'detach'; readonly taker: number }
   | { readonly kind: 'credit'; readonly taker: number; readonly credit: number }
   | { readonly kind: 'settle'; readonly taker: number; readonly which: number; readonly outcome: Outcome }
+  | { readonly kind: 'settleRun'; readonly taker: number; readonly which: number; readonly count: number }
   | { readonly kind: 'release' | 'purge' | 'answer' }
   | { readonly kind: 'advance'; readonly ms: number };
 
@@ -197,6 +198,15 @@ export const STEP: fc.Arbitrary<Step> = fc.oneof(
       taker: fc.nat({ max: 2 }),
       which: fc.nat({ max: 20 }),
       outcome: fc.constantFrom(Outcome.Accepted, Outcome.Requeued, Outcome.Rejected),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('settleRun' as const),
+      taker: fc.nat({ max: 2 }),
+      which: fc.nat({ max: 20 }),
+      count: fc.integer({ min: 1, max: 6 }),
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('release' as const, 'answer' as const) }) },

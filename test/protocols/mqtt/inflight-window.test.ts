@@ -147,4 +147,26 @@ describe('an inflight window', () => {
       { numRuns: 60 },
     );
   });
+
+  test('frees identifiers together as far as they are alike, and never those that a restart has left', () => {
+    const window = new InflightWindow();
+    const add = (of: Queue, tag: number, state: InflightState = AwaitPuback): number => window.add(of, tag, state);
+    const ids = [add(QUEUES[0], 5), add(QUEUES[0], 6), add(QUEUES[0], 8), add(QUEUES[1], 9), add(QUEUES[1], 10)];
+    const other = add(QUEUES[1], 11, AwaitPubrec);
+    expect(window.removeRun(ids[0]!, 100)).toBe(2);
+    expect(window.removeRun(ids[2]!, 100)).toBe(1);
+    expect(window.removeRun(ids[3]!, 1)).toBe(1);
+    expect(window.removeRun(ids[4]!, 100)).toBe(1);
+    expect(ids.map((id) => window.stateOf(id))).toEqual([Free, Free, Free, Free, Free]);
+    expect([window.stateOf(other), window.count]).toEqual([AwaitPubrec, 1]);
+  });
+
+  test('frees identifiers together up to the last one there is', () => {
+    const window = new InflightWindow();
+    for (let i = 0; i < 65_530; i++) window.remove(window.add(QUEUES[0], i, AwaitPuback));
+    for (let i = 0; i < 10; i++) window.add(QUEUES[0], i, AwaitPuback);
+    expect(window.removeRun(65_531, 10)).toBe(5);
+    expect(window.removeRun(1, 10)).toBe(5);
+    expect(window.count).toBe(0);
+  });
 });
