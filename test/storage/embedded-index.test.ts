@@ -1,6 +1,7 @@
 // The index against a plain map, with positions as far apart as those of a log that has been written for years.
 import { describe, expect, it } from 'vitest';
-import { type ChunkSource, DEAD, Index, IndexList } from '../../src/storage/embedded/index.ts';
+import { type ChunkSource, DEAD, Index } from '../../src/storage/embedded/index.ts';
+import { IndexList } from '../../src/storage/embedded/index-list.ts';
 import { Dice } from '../sim/dice.ts';
 
 /** An entry holds a quarter of the distance from its chunk's base in 32 bits: this is as far as it reaches. */

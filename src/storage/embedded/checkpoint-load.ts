@@ -13,7 +13,8 @@ import {
   Kind,
 } from './checkpoint-format.ts';
 import type { Contents } from './contents.ts';
-import { DEAD, type LifeWatch } from './index.ts';
+import { DEAD } from './index.ts';
+import type { LifeWatch } from './index-list.ts';
 import type { EmbeddedQueue } from './queue.ts';
 import type { Segment } from './segments.ts';
 import { type BlockReader, NO_CHUNK, Sleepers } from './sleepers.ts';

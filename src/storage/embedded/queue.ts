@@ -3,7 +3,8 @@
 import { assert } from '../../lib/assert.ts';
 import type { Durability, FetchSink, QueueLog } from '../commit-log.ts';
 import type { Fetches } from './fetch.ts';
-import { type Index, IndexList } from './index.ts';
+import type { Index } from './index.ts';
+import { IndexList } from './index-list.ts';
 import type { Segments } from './segments.ts';
 import type { Settled } from './settled.ts';
 

@@ -2,7 +2,7 @@
 //
 //   dead → freed when   nothing in it is live, what killed the last of it is synced, and it ends before the last checkpoint in place
 import { assert } from '../../lib/assert.ts';
-import type { DeathWatch, LifeWatch } from './index.ts';
+import type { DeathWatch, LifeWatch } from './index-list.ts';
 import { SEGMENT_DATA_START } from './segment.ts';
 
 export class Segment {
