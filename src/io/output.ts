@@ -222,8 +222,11 @@ export class Output {
     this.pieces = NO_PIECES;
     // Whoever is told of a drain appends, and its bytes would stand in the middle of what is being appended now. It is told by flush(), which is due.
     this.handing = true;
-    this.sink?.send(pieces);
-    this.handing = false;
+    try {
+      this.sink?.send(pieces);
+    } finally {
+      this.handing = false;
+    }
   }
 
   private markDirty(): void {
