@@ -62,6 +62,22 @@ describe('the index of a queue', () => {
     expect(list.count).toBe(positions.length);
   });
 
+  it('finds nothing to kill where a chunk is missing between two others', () => {
+    const list = new IndexList(new Index());
+    const watch = { onDead: () => undefined, isTogether: () => true };
+    const live = { onLive: () => undefined, isTogether: () => true };
+    // As a checkpoint gives them back: sequences 5 to 19 were settled, and the chunk they were in is not there.
+    list.restore(4096, 1, Uint32Array.of(0, 1, 2, 3), 0, 4, null, live);
+    list.restore(8192, 20, Uint32Array.of(0, 1), 0, 2, null, live);
+    list.endRestore(22);
+    expect(list.kill(5, 10, watch)).toBe(0);
+    expect(list.kill(3, 10, watch)).toBe(2);
+    expect(list.kill(15, 6, watch)).toBe(1);
+    expect(list.count).toBe(3);
+    expect(list.firstSequence).toBe(1);
+    expect(list.position(21)).toBe(8196);
+  });
+
   it('agrees with a map whatever is added, killed and moved, also after a dump', () => {
     for (let seed = 1; seed <= 40; seed++) {
       const dice = new Dice(seed);

@@ -106,6 +106,8 @@ export class IndexList {
         continue;
       }
       if (at < index.first[chunk]!) at = index.first[chunk]!;
+      // The range may end before the chunk begins: what lies between two chunks is dead.
+      if (at >= until) break;
       const page = index.pages[place >>> 16]!;
       const offset = (place & 0xffff) - index.first[chunk]!;
       const base = index.base[chunk]!;
