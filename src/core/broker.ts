@@ -8,7 +8,14 @@ import type { Authorizer, Principal } from './authorizer.ts';
 import type { Backlog } from './backlog.ts';
 import type { BrokerLimits } from './broker-limits.ts';
 import { Counters } from './counters.ts';
-import { decodeBinding, decodeExchange, decodeQueue, decodeSession, encodeSession } from './definitions.ts';
+import {
+  decodeBinding,
+  decodeExchange,
+  decodeQueue,
+  decodeSession,
+  encodeQueue,
+  encodeSession,
+} from './definitions.ts';
 import type { Publisher } from './publisher.ts';
 import type { Queue } from './queue.ts';
 import type { RetainedEntry } from './retained.ts';
@@ -255,9 +262,10 @@ export class Broker implements StorageListener {
     for (const [key, value] of state.load('retained')) {
       this.vhostOf(key).retain(key.slice(key.indexOf('\0') + 1), decodeRun(value, codecs));
     }
-    // There may be a million of either: they are not to be in memory twice.
+    // There may be a million of each: they are not to be in memory twice.
     state.lend('retained', () => this.retainedRecords());
     state.lend('session', () => this.sessionRecords());
+    state.lend('queue', () => this.queueRecords());
     this.recovering = false;
     this.sharesDueMs = this.nowMs + SHARE_GRACE_MS;
   }
@@ -280,6 +288,13 @@ export class Broker implements StorageListener {
       for (const session of vhost.sessions.values()) {
         if (session.durable) yield [`${vhost.name}\0${session.clientId}`, encodeSession(session)];
       }
+    }
+  }
+
+  private *queueRecords(): Iterable<readonly [key: string, value: Uint8Array]> {
+    for (const vhost of this.vhosts.values()) {
+      for (const { spec } of vhost.queues.values())
+        if (spec.durable) yield [`${vhost.name}\0${spec.name}`, encodeQueue(spec)];
     }
   }
 

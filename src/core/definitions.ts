@@ -3,7 +3,7 @@ import type { Binding, SubscriptionOptions } from './binding.ts';
 import type { ExchangeSpec } from './exchange.ts';
 import { Exchange } from './exchange-node.ts';
 import { Queue } from './queue.ts';
-import { type QueueSpec, queueSpec } from './queue-spec.ts';
+import { NO_ARGUMENTS, type QueueSpec, queueSpec } from './queue-spec.ts';
 import type { Session } from './session.ts';
 
 const encoder = new TextEncoder();
@@ -72,7 +72,7 @@ export function decodeQueue(bytes: Uint8Array): QueueSpec {
     exclusive: boolean;
     args: [string, string][];
   };
-  return queueSpec(stored.name, stored, new Map(stored.args));
+  return queueSpec(stored.name, stored, stored.args.length === 0 ? NO_ARGUMENTS : new Map(stored.args));
 }
 
 export function bindingKey(vhost: string, binding: Binding): string {

@@ -58,6 +58,14 @@ export class Exchange implements Destination {
     // The vhost follows exchanges while it routes; they are in no plan.
   }
 
+  onBound(binding: Binding): void {
+    this.incoming.add(binding);
+  }
+
+  onUnbound(binding: Binding): void {
+    this.incoming.delete(binding);
+  }
+
   mayReceive(_address: Address): boolean {
     return true;
   }

@@ -24,6 +24,9 @@ export interface QueueSpec {
   readonly args: ReadonlyMap<string, string>;
 }
 
+/** What most queues are declared with: one for all of them. */
+export const NO_ARGUMENTS: ReadonlyMap<string, string> = new Map();
+
 /** The highest x-max-priority: each level has a ring of its own. */
 export const PRIORITY_LEVELS_MAX = 255;
 
@@ -56,7 +59,7 @@ export function queueSpec(
     bytesMax: whole(args, 'x-max-length-bytes', 0, Number.MAX_SAFE_INTEGER),
     overflow: overflow === 'reject-publish' ? Overflow.RejectPublish : Overflow.DropHead,
     priorityMax: whole(args, 'x-max-priority', 0, PRIORITY_LEVELS_MAX) ?? 0,
-    args: new Map(args),
+    args: args.size === 0 ? NO_ARGUMENTS : new Map(args),
   });
 }
 

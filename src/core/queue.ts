@@ -33,6 +33,7 @@ const EXPIRE_BATCHES = 4;
 const EXPIRY_SLACK = 1024;
 /** Owner of a delivery that its consumer has left behind; owners of consumers count from 1. */
 const NOBODY = 0;
+const NO_BINDINGS: ReadonlySet<Binding> = new Set();
 
 export class Queue implements Destination, BacklogOwner {
   readonly id = nextDestinationId();
@@ -46,12 +47,11 @@ export class Queue implements Destination, BacklogOwner {
   deleted = false;
   /** For exclusive queues: whose. */
   holder: object | null = null;
-  /** Bindings that lead here; kept by the vhost. */
-  readonly bindings = new Set<Binding>();
+  private bound: Set<Binding> | null = null;
   /** Epoch milliseconds since when nobody consumes, 0 while somebody does. */
   unusedSinceMs = 0;
   private readonly owner: QueueOwner;
-  private readonly rings: MessageRing[] = [];
+  private readonly rings: MessageRing[];
   private readonly levels: number;
   private readonly consumers: Consumers;
   private expiry: ExpiryIndex | null = null;
@@ -74,7 +74,9 @@ export class Queue implements Destination, BacklogOwner {
     this.owner = owner;
     this.levels = spec.priorityMax + 1;
     this.consumers = new Consumers(this.levels);
-    for (let i = 0; i < this.levels; i++) this.rings.push(new MessageRing());
+    // Most have one level, and there may be very many of them: an array that grows by push() takes room for 17.
+    this.rings = [new MessageRing()];
+    for (let i = 1; i < this.levels; i++) this.rings.push(new MessageRing());
     this.window = window;
     this.backlog = log === null ? null : new Backlog(log, this, window.batchCount, window.batchBytes);
     // A recovered queue begins with everything in its backlog.
@@ -83,6 +85,20 @@ export class Queue implements Destination, BacklogOwner {
       owner.onQueueExpires(this);
     }
     this.unusedSinceMs = owner.nowMs;
+  }
+
+  /** Bindings that lead here; kept by the vhost. */
+  get bindings(): ReadonlySet<Binding> {
+    return this.bound ?? NO_BINDINGS;
+  }
+
+  onBound(binding: Binding): void {
+    this.bound ??= new Set();
+    this.bound.add(binding);
+  }
+
+  onUnbound(binding: Binding): void {
+    this.bound?.delete(binding);
   }
 
   addTo(plan: DeliveryPlan, _bindings: readonly Binding[], _guarantee: Guarantee): void {

@@ -268,7 +268,7 @@ export class Vhost implements QueueOwner, SessionsHome {
     exchange.router.bind(binding);
     exchange.add(binding);
     if (destination instanceof Queue || destination instanceof Exchange) {
-      bindingsTo(destination)!.add(binding);
+      destination.onBound(binding);
       if (exchange.spec.durable && destination.spec.durable && this.isNamed(destination)) {
         this.state?.put('binding', definitions.bindingKey(this.name, binding), definitions.encodeBinding(binding));
       }
@@ -283,7 +283,7 @@ export class Vhost implements QueueOwner, SessionsHome {
     exchange.router.unbind(binding);
     const { destination } = binding;
     if (destination instanceof Queue || destination instanceof Exchange) {
-      bindingsTo(destination)!.delete(binding);
+      destination.onUnbound(binding);
       if (exchange.spec.durable && destination.spec.durable && this.isNamed(destination)) {
         this.state?.remove('binding', definitions.bindingKey(this.name, binding));
       }
@@ -358,7 +358,7 @@ export class Vhost implements QueueOwner, SessionsHome {
 }
 
 /** All bindings that lead to it, where it knows them. */
-function bindingsTo(destination: Destination): Set<Binding> | null {
+function bindingsTo(destination: Destination): ReadonlySet<Binding> | null {
   if (destination instanceof Queue) return destination.bindings;
   return destination instanceof Exchange ? destination.incoming : null;
 }

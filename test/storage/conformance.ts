@@ -266,6 +266,30 @@ export function storageConformance(name: string, makeEngine: () => Promise<Engin
       }
     });
 
+    (survives ? it : notApplicable)('changes keyed state that nobody has read since the start', async () => {
+      const { state } = storage;
+      for (let i = 0; i < 4000; i++) state.put(i % 7 === 0 ? 'odd' : 's', `k${i}`, Buffer.from(`value ${i}`));
+      await endDurably(engine, storage);
+      const expected = new Map(
+        Array.from({ length: 4000 }, (_, i) => i)
+          .filter((i) => i % 7 !== 0)
+          .map((i) => [`k${i}`, `value ${i}`]),
+      );
+      // What is changed while it is as the checkpoint had it is in the log only, then in the checkpoint again.
+      for (let round = 1; round <= 3; round++) {
+        await reopen();
+        expect(storage.state.remove('s', 'unknown')).toBeLessThanOrEqual(storage.log.position);
+        storage.state.remove('s', `k${round}`);
+        expected.delete(`k${round}`);
+        storage.state.put('s', `k${100 * round + 2}`, Buffer.from(`changed ${round}`));
+        expected.set(`k${100 * round + 2}`, `changed ${round}`);
+        await endDurably(engine, storage);
+        if (round === 2) await reopen();
+        expect(new Map([...storage.state.load('s')].map(([key, bytes]) => [key, text(bytes)]))).toEqual(expected);
+        expect([...storage.state.load('odd')].length).toBe(572);
+      }
+    });
+
     it('keeps what its owner lends it, as the owner has it', async () => {
       const owned = new Map<string, Uint8Array>();
       const put = (key: string, value: string): void => {

@@ -141,3 +141,16 @@ export function eachEntry(block: Uint8Array, visit: (kind: number, view: DataVie
   for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true))
     visit(view.getUint32(at, true), view, at + ENTRY_HEADER_BYTES);
 }
+
+/** State entries of one space, as they stand in a block one after the other. The values are views. */
+export function* stateEntries(entries: Uint8Array): Generator<readonly [key: string, value: Uint8Array]> {
+  const text = Buffer.from(entries.buffer, entries.byteOffset, entries.length);
+  for (let at = 0; at < entries.length; at += text.readUInt32LE(at + 4)) {
+    const key = at + ENTRY_HEADER_BYTES + 16 + text.readUInt32LE(at + ENTRY_HEADER_BYTES);
+    const value = key + text.readUInt32LE(at + ENTRY_HEADER_BYTES + 4);
+    yield [
+      text.toString('utf8', key, value),
+      entries.subarray(value, value + text.readUInt32LE(at + ENTRY_HEADER_BYTES + 8)),
+    ];
+  }
+}

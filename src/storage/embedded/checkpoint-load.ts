@@ -1,5 +1,5 @@
 // From a checkpoint's files to contents. Everything is read once before anything is put in place: who finds it damaged needs the contents as they were. Then its blocks are visited again, but
-// for those with nothing but index entries after a stop in good order, which stay where they are (sleepers.ts).
+// for those with nothing but index entries after a stop in good order: what they are is known by then, and they stay where they are (sleepers.ts).
 import type { Disk } from '../../io/disk.ts';
 import { assert } from '../../lib/assert.ts';
 import { Durability } from '../commit-log.ts';
@@ -66,9 +66,12 @@ interface SeenBlock {
   readonly at: number;
   readonly number: number;
   readonly file: 0 | 1;
-  /** It holds index entries and nothing else. */
-  readonly entriesOnly: boolean;
+  /** What it holds, CHUNK_FIELDS each, when that is index entries and nothing else. */
+  readonly chunks: Float64Array | null;
 }
+
+/** Of a chunk: its queue's id, base, first sequence, the word with its count and class, and how many entries at its beginning are dead. */
+const CHUNK_FIELDS = 5;
 
 interface Content {
   readonly ending: number;
@@ -81,15 +84,40 @@ function lookThrough(files: Blocks): Content | null {
   const blocks: SeenBlock[] = [];
   const whole = files.each((block, blockAt, number) => {
     const words = wordsOf(block);
-    let entriesOnly = true;
-    for (let at = BLOCK_HEADER_BYTES >>> 2, end = block.length >>> 2; at < end; at += words[at + 1]! >>> 2) {
-      if (words[at] === Kind.Entries) continue;
-      entriesOnly = false;
+    let entries = 0;
+    let others = 0;
+    for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; at += words[at + 1]! >>> 2) {
+      if (words[at] === Kind.Entries) entries++;
+      else others++;
       if (words[at] === Kind.End) ending = words[at + 4]!;
     }
-    blocks.push({ at: blockAt, number, file: files.foundIn, entriesOnly });
+    blocks.push({
+      at: blockAt,
+      number,
+      file: files.foundIn,
+      chunks: others === 0 ? chunksOf(block, words, entries) : null,
+    });
   });
   return whole ? { ending, blocks } : null;
+}
+
+function chunksOf(block: Uint8Array, words: Uint32Array, entries: number): Float64Array {
+  const chunks = new Float64Array(entries * CHUNK_FIELDS);
+  const doubles = new Float64Array(block.buffer, block.byteOffset, block.length >>> 3);
+  let to = 0;
+  for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; at += words[at + 1]! >>> 2) {
+    const body = at + (ENTRY_HEADER_BYTES >>> 2);
+    const count = words[body + 1]! & 0xffff;
+    let dead = 0;
+    while (dead < count && words[body + 6 + dead] === DEAD) dead++;
+    chunks[to] = words[body]!;
+    chunks[to + 1] = doubles[(body + 4) >>> 1]!;
+    chunks[to + 2] = doubles[(body + 2) >>> 1]!;
+    chunks[to + 3] = words[body + 1]!;
+    chunks[to + 4] = dead;
+    to += CHUNK_FIELDS;
+  }
+  return chunks;
 }
 
 function wordsOf(block: Uint8Array): Uint32Array {
@@ -108,9 +136,6 @@ class Loading {
   private readonly totals: [segment: Segment, total: number][] = [];
   private start = 0;
   private reach = 0;
-  /** Of the last state entry: there are many in a row of the same. */
-  private space = '';
-  private spaceBytes: Uint8Array = Buffer.alloc(0);
 
   constructor(
     files: Blocks,
@@ -129,14 +154,15 @@ class Loading {
 
   run(): LoadedCheckpoint {
     const { content, contents, sleepers } = this;
-    for (const { at, number, file, entriesOnly } of content.blocks) {
+    for (const { at, number, file, chunks } of content.blocks) {
+      if (sleepers !== null && chunks !== null) {
+        sleepers.beginBlock(at, number);
+        this.leave(chunks, sleepers);
+        continue;
+      }
       const block = this.files.readAgain(at, number, file);
       assert(block !== null, 'a checkpoint that was whole can not be read a second time');
-      if (sleepers === null || !entriesOnly) this.visit(block);
-      else {
-        sleepers.beginBlock(at, number);
-        this.leave(block, sleepers);
-      }
+      this.visit(block);
     }
     for (const [id, next] of this.nexts) contents.queuesById.get(id)?.endRestore(next);
     for (const [segment, total] of this.totals) segment.total = Math.max(segment.live, total);
@@ -144,103 +170,118 @@ class Loading {
   }
 
   /** Puts the chunks of a block with nothing but entries in place, and leaves their entries where they are. */
-  private leave(block: Uint8Array, sleepers: Sleepers): void {
+  private leave(chunks: Float64Array, sleepers: Sleepers): void {
     const { queuesById } = this.contents;
-    const words = wordsOf(block);
-    const doubles = new Float64Array(block.buffer, block.byteOffset, block.length >>> 3);
     let id = 0;
     let queue: EmbeddedQueue | undefined;
-    for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; at += words[at + 1]! >>> 2) {
-      const body = at + (ENTRY_HEADER_BYTES >>> 2);
-      if (words[body] !== id) {
-        id = words[body]!;
+    for (let at = 0; at < chunks.length; at += CHUNK_FIELDS) {
+      if (chunks[at] !== id) {
+        id = chunks[at]!;
         queue = queuesById.get(id);
       }
-      const count = words[body + 1]! & 0xffff;
-      const first = doubles[(body + 2) >>> 1]!;
-      const base = doubles[(body + 4) >>> 1]!;
-      let before = 0;
-      while (before < count && words[body + 6 + before] === DEAD) before++;
-      sleepers.add(queue?.restoreAsleep(base, first, count, words[body + 1]! >>> 16, before) ?? NO_CHUNK);
+      const shape = chunks[at + 3]!;
+      sleepers.add(
+        queue?.restoreAsleep(chunks[at + 1]!, chunks[at + 2]!, shape & 0xffff, shape >>> 16, chunks[at + 4]!) ??
+          NO_CHUNK,
+      );
     }
   }
 
   private visit(block: Uint8Array): void {
-    const { contents, exact } = this;
     const words = wordsOf(block);
+    const doubles = new Float64Array(block.buffer, block.byteOffset, block.length >>> 3);
+    const text = Buffer.from(block.buffer, block.byteOffset, block.length);
     const far = farOf(block);
-    eachEntry(block, (kind, view, at) => {
-      const byte = view.byteOffset + at;
-      switch (kind) {
+    for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; ) {
+      const next = at + (words[at + 1]! >>> 2);
+      const body = at + (ENTRY_HEADER_BYTES >>> 2);
+      switch (words[at]) {
         case Kind.Head:
-          this.start = view.getFloat64(at, true);
-          contents.nextQueueId = view.getUint32(at + 12, true);
-          contents.sets.nextId = view.getUint32(at + 16, true);
+          this.start = doubles[body >>> 1]!;
+          this.contents.nextQueueId = words[body + 3]!;
+          this.contents.sets.nextId = words[body + 4]!;
           break;
-        case Kind.Segment: {
-          const segment = this.segmentOf(view.getFloat64(at, true));
-          if (segment === undefined) break;
-          if (exact) segment.live = view.getUint32(at + 28, true);
-          segment.dataEnd = view.getFloat64(at + 16, true);
-          this.totals.push([segment, view.getFloat64(at + 8, true)]);
-          const count = view.getUint32(at + 24, true);
-          for (let i = 0; i < count; i++) segment.extents.push(view.getUint32(at + 32 + 4 * i, true));
+        case Kind.Segment:
+          this.segment(words, doubles, body);
           break;
-        }
         case Kind.Queue: {
-          const id = view.getUint32(at, true);
-          const name = Buffer.from(view.buffer, byte + 24, view.getUint32(at + 16, true)).toString();
-          contents.restoreQueue(
-            id,
-            name,
-            view.getUint32(at + 4, true) === Durability.Fsync ? Durability.Fsync : Durability.Written,
-          );
-          this.nexts.push([id, view.getFloat64(at + 8, true)]);
+          const durability = words[body + 1] === Durability.Fsync ? Durability.Fsync : Durability.Written;
+          const name = text.toString('utf8', body * 4 + 24, body * 4 + 24 + words[body + 4]!);
+          this.contents.restoreQueue(words[body]!, name, durability);
+          this.nexts.push([words[body]!, doubles[(body + 2) >>> 1]!]);
           break;
         }
         case Kind.Set: {
-          const count = view.getUint32(at + 4, true);
-          const ids = words.slice((at + 24) >>> 2, ((at + 24) >>> 2) + count);
-          const text = new Uint8Array(view.buffer, byte + 24 + 4 * count, view.getUint32(at + 16, true));
-          const set = contents.sets.restore(view.getUint32(at, true), ids, text, (id) => contents.queuesById.get(id));
-          set.lastUsed = view.getFloat64(at + 8, true);
-          break;
+          const last = endOfRun(words, at, () => true);
+          this.contents.sets.restoreAsleep(block.slice(at * 4, last * 4), (id) => this.contents.queuesById.get(id));
+          at = last;
+          continue;
         }
-        case Kind.State: {
-          const key = byte + 16 + view.getUint32(at, true);
-          const value = key + view.getUint32(at + 4, true);
-          const space = block.subarray(at + 16, key - block.byteOffset);
-          if (Buffer.compare(space, this.spaceBytes) !== 0) {
-            this.spaceBytes = space.slice();
-            this.space = Buffer.from(space).toString();
-          }
-          contents.state.restore(
-            this.space,
-            Buffer.from(view.buffer, key, value - key).toString(),
-            new Uint8Array(view.buffer, value, view.getUint32(at + 8, true)).slice(),
-          );
+        case Kind.State:
+          at = this.state(words, text, at);
+          continue;
+        case Kind.Entries:
+          this.entries(words, doubles, body, far);
           break;
-        }
-        case Kind.Entries: {
-          const id = view.getUint32(at, true);
-          const count = view.getUint16(at + 4, true);
-          const first = view.getFloat64(at + 8, true);
-          let positions: Float64Array | null = null;
-          if (far !== null) {
-            positions = new Float64Array(count);
-            for (let k = 0; k < count; k++) positions[k] = far.get(`${id}:${first + k}`) ?? 0;
-          }
-          const base = view.getFloat64(at + 16, true);
-          const watch = exact ? COUNTED : contents.segments;
-          contents.queuesById.get(id)?.restore(base, first, words, (at + 24) >>> 2, count, positions, watch);
-          break;
-        }
         case Kind.End:
-          this.reach = view.getFloat64(at, true);
+          this.reach = doubles[body >>> 1]!;
           break;
       }
-    });
+      at = next;
+    }
   }
+
+  private segment(words: Uint32Array, doubles: Float64Array, body: number): void {
+    const segment = this.segmentOf(doubles[body >>> 1]!);
+    if (segment === undefined) return;
+    if (this.exact) segment.live = words[body + 7]!;
+    segment.dataEnd = doubles[(body + 4) >>> 1]!;
+    this.totals.push([segment, doubles[(body + 2) >>> 1]!]);
+    for (let i = 0; i < words[body + 6]!; i++) segment.extents.push(words[body + 8 + i]!);
+  }
+
+  /** The entries of one space from words[at] on. Returns where they end. */
+  private state(words: Uint32Array, text: Buffer, at: number): number {
+    const lengthAt = ENTRY_HEADER_BYTES >>> 2;
+    const length = words[at + lengthAt]!;
+    const start = at * 4 + ENTRY_HEADER_BYTES + 16;
+    let count = 0;
+    const end = endOfRun(words, at, (word) => {
+      if (words[word + lengthAt] !== length) return false;
+      const other = word * 4 + ENTRY_HEADER_BYTES + 16;
+      for (let i = 0; i < length; i++) if (text[other + i] !== text[start + i]) return false;
+      count++;
+      return true;
+    });
+    this.contents.state.restorePacked(
+      text.toString('utf8', start, start + length),
+      new Uint8Array(text.subarray(at * 4, end * 4)),
+      count,
+    );
+    return end;
+  }
+
+  private entries(words: Uint32Array, doubles: Float64Array, body: number, far: Map<string, number> | null): void {
+    const { contents, exact } = this;
+    const id = words[body]!;
+    const count = words[body + 1]! & 0xffff;
+    const first = doubles[(body + 2) >>> 1]!;
+    let positions: Float64Array | null = null;
+    if (far !== null) {
+      positions = new Float64Array(count);
+      for (let k = 0; k < count; k++) positions[k] = far.get(`${id}:${first + k}`) ?? 0;
+    }
+    const base = doubles[(body + 4) >>> 1]!;
+    const watch = exact ? COUNTED : contents.segments;
+    contents.queuesById.get(id)?.restore(base, first, words, body + 6, count, positions, watch);
+  }
+}
+
+/** Where a run of entries of one kind ends, which begins at words[from] and of which `belongs` says what is part of it. */
+function endOfRun(words: Uint32Array, from: number, belongs: (at: number) => boolean): number {
+  let at = from;
+  while (at < words.length && words[at] === words[from] && belongs(at)) at += words[at + 1]! >>> 2;
+  return at;
 }
 
 /** Of entries whose segments know already how many of theirs live. */

@@ -150,7 +150,7 @@ export class CheckpointDump {
       builder.u32(at + 16, name.length);
       builder.set(at + 24, name);
     }
-    for (const set of contents.sets.byId.values()) {
+    for (const set of contents.sets.all()) {
       const text = set.optionsText();
       const size = 24 + 4 * set.queueIds.length + text.length;
       if (!builder.fits(size)) yield builder.finish();

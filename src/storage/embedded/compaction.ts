@@ -166,7 +166,7 @@ export class Compaction implements Waiter {
       bytes.set(run.bytes.subarray(start, end), to);
       to += end - start;
     }
-    const set = contents.sets.byId.get(stored.set);
+    const set = contents.sets.get(stored.set);
     if (set !== undefined) set.lastUsed = slots + log.shift;
     let ref = at + head;
     for (const { survivor, index } of refs) {

@@ -104,7 +104,7 @@ export class Fetches {
   }
 
   options(stored: StoredRun, queue: EmbeddedQueue) {
-    const set = this.sets.byId.get(stored.set);
+    const set = this.sets.get(stored.set);
     assert(set !== undefined, `a stored message refers to the unknown queue set ${stored.set}`);
     return set.optionsOf(queue.id);
   }

@@ -181,7 +181,8 @@ export class IndexList {
   }
 
   /**
-   * Copies the live part of the list from `sequence` on, below `end`, chunk by chunk: take(base, first, entries) until it returns false. Returns where to go on.
+   * Copies the live part of the list from `sequence` on, below `end`, chunk by chunk: take(base, first, entries) until it returns false. Small chunks, of which a list has many while it
+   * grows, come as one. Returns where to go on. The entries last until take returns.
    */
   dump(
     sequence: number,
@@ -199,7 +200,7 @@ export class IndexList {
       const first = Math.max(at, index.first[chunk]!);
       if (place !== NOWHERE && first < until) {
         const from = (place & 0xffff) + first - index.first[chunk]!;
-        const entries = index.pages[place >>> 16]!.subarray(from, from + until - first);
+        let entries = index.pages[place >>> 16]!.subarray(from, from + until - first);
         let far: Float64Array | null = null;
         if (index.far.size > 0) {
           for (let k = 0; k < entries.length; k++) {
@@ -207,12 +208,37 @@ export class IndexList {
             far ??= new Float64Array(entries.length);
             far[k] = this.farPosition(place + first - index.first[chunk]! + k);
           }
+        } else if (until === this.endOf(i)) {
+          entries = this.gather(i + 1, until, limit, index.base[chunk]!, entries);
+          while (first + entries.length > this.endOf(i)) i++;
         }
         if (!take(index.base[chunk]!, first, entries, far)) return first;
       }
-      if (at < until) at = until;
+      const done = Math.min(limit, this.endOf(i));
+      if (at < done) at = done;
     }
     return limit;
+  }
+
+  /** `entries`, which end at sequence `end`, and behind them those of as many chunks from chunks[from] on as go into one with this base, below `limit`. */
+  private gather(from: number, end: number, limit: number, base: number, entries: Uint32Array): Uint32Array {
+    const { index } = this;
+    const { gathered } = index;
+    let length = entries.length;
+    let last = end;
+    for (let i = from; i < this.chunks.length && last < limit; i++) {
+      const chunk = this.chunks[i]!;
+      const count = this.endOf(i) - last;
+      const shift = (index.base[chunk]! - base) / 4;
+      if (index.first[chunk] !== last || last + count > limit || length + count > gathered.length || shift < 0) break;
+      const place = index.placeOf(chunk);
+      if (place === NOWHERE || !shifted(index.pages[place >>> 16]!, place & 0xffff, count, shift, gathered, length))
+        break;
+      if (last === end) gathered.set(entries);
+      last += count;
+      length += count;
+    }
+    return last === end ? entries : gathered.subarray(0, length);
   }
 
   /**
@@ -262,12 +288,7 @@ export class IndexList {
         watch.onLive(entry === FAR ? far![k]! : base + entry * 4, 1);
       }
     }
-    index.count[chunk] = length;
-    index.dead[chunk] = dead;
-    if (this.chunks === EMPTY) this.chunks = [];
-    this.chunks.push(chunk);
-    if (this.count === 0) this.firstSequence = first + firstLive;
-    this.count += length - dead;
+    this.takeIn(chunk, first, length, dead, firstLive);
     this.page = page;
     this.pageAt = from + length;
     this.pageEnd = this.pageAt;
@@ -284,13 +305,17 @@ export class IndexList {
     this.nextSequence = first + length;
     if (dead === length) return NOWHERE;
     const chunk = index.makeSleeping(classFor(length), base, first);
-    index.count[chunk] = length;
-    index.dead[chunk] = dead;
-    if (this.chunks === EMPTY) this.chunks = [];
-    this.chunks.push(chunk);
+    this.takeIn(chunk, first, length, dead, firstLive);
+    return chunk;
+  }
+
+  private takeIn(chunk: number, first: number, length: number, dead: number, firstLive: number): void {
+    this.index.count[chunk] = length;
+    this.index.dead[chunk] = dead;
+    if (this.chunks === EMPTY) this.chunks = [chunk];
+    else this.chunks.push(chunk);
     if (this.count === 0) this.firstSequence = first + firstLive;
     this.count += length - dead;
-    return chunk;
   }
 
   /** Ends a series of restore(): `next` is what the next message gets. */
@@ -408,6 +433,24 @@ export class IndexList {
       this.head = 0;
     }
   }
+}
+
+/** Copies `count` entries of a chunk whose base is `shift` before its own; false when that is too far for one of them. */
+function shifted(
+  page: Uint32Array,
+  from: number,
+  count: number,
+  shift: number,
+  into: Uint32Array,
+  to: number,
+): boolean {
+  for (let i = 0; i < count; i++) {
+    const entry = page[from + i]!;
+    if (entry === DEAD) into[to + i] = DEAD;
+    else if (entry + shift > DELTA_MAX) return false;
+    else into[to + i] = entry + shift;
+  }
+  return true;
 }
 
 /** Whether all of page[from, to) are live, in the order of their positions, and near. */

@@ -42,6 +42,8 @@ export class Index {
   private readonly freeChunks: number[] = [];
   private chunkCount = 0;
   readonly far = new Map<number, number>();
+  /** Where a dump puts small chunks together. */
+  readonly gathered = new Uint32Array(1 << CLASS_MAX);
   /** Entries that chunks occupy, in use or not. */
   private placedEntries = 0;
 

@@ -1,9 +1,11 @@
 // Sets of queues under a number of 4 bytes: a message to a thousand queues carries one number, not a thousand. A set is defined in the log before its first use, again in
-// every segment that uses it, a few times further on (repeats.ts), and in every checkpoint; it is forgotten when no segment is left that could refer to it.
+// every segment that uses it, a few times further on (repeats.ts), and in every checkpoint; it is forgotten when no segment is left that could refer to it. What a checkpoint had stays as it
+// stood there until somebody asks for it.
 import { type DeliveryOptions, deliveryOptions } from '../../core/delivery.ts';
 import { assert } from '../../lib/assert.ts';
 import { Durability, type LogTargets } from '../commit-log.ts';
 import { MemoryQueue } from '../memory/memory-queue.ts';
+import { ENTRY_HEADER_BYTES } from './checkpoint-format.ts';
 import type { Log } from './log.ts';
 import { EmbeddedQueue } from './queue.ts';
 import { padded, RecordKind, TEXT_HEADER_BYTES } from './record.ts';
@@ -87,13 +89,25 @@ export class InternedTargets {
   }
 }
 
+/** Sets woken at a time: some tenths of a millisecond. */
+const WOKEN_TOGETHER = 64;
+
+/** Where the entry of a set is that nobody has asked for. */
+interface SleepingSet {
+  readonly entries: Uint8Array;
+  readonly at: number;
+}
+
 export class QueueSets {
-  readonly byId = new Map<number, QueueSet>();
+  private readonly byId = new Map<number, QueueSet>();
+  /** Sets that are still as they stood in the checkpoint. */
+  private readonly asleep = new Map<number, SleepingSet>();
   private readonly byHash = new Map<number, QueueSet[]>();
   private readonly repeats = new Repeats();
   /** Those that byHash does not have yet: it is not needed before somebody publishes. */
   private restored: QueueSet[] = [];
   nextId = 1;
+  private queueOf: (id: number) => EmbeddedQueue | undefined = () => undefined;
   private restoredText: Uint8Array = Buffer.alloc(0);
   private restoredOptions: readonly DeliveryOptions[] = [];
 
@@ -124,6 +138,55 @@ export class QueueSets {
     return interned;
   }
 
+  get(id: number): QueueSet | undefined {
+    return this.byId.get(id) ?? this.wake(id);
+  }
+
+  /** For a checkpoint: sets may come and go between two of them. */
+  *all(): Iterable<QueueSet> {
+    this.wakeAll();
+    yield* this.byId.values();
+  }
+
+  /** Sets whose entries stand one after the other in a checkpoint. Keeps the bytes; the queues are asked for when somebody wants the set. */
+  restoreAsleep(entries: Uint8Array, queueOf: (id: number) => EmbeddedQueue | undefined): void {
+    this.queueOf = queueOf;
+    const view = new DataView(entries.buffer, entries.byteOffset, entries.length);
+    for (let at = 0; at < entries.length; at += view.getUint32(at + 4, true)) {
+      const id = view.getUint32(at + ENTRY_HEADER_BYTES, true);
+      this.asleep.set(id, { entries, at: at + ENTRY_HEADER_BYTES });
+      if (id >= this.nextId) this.nextId = id + 1;
+    }
+  }
+
+  /** Wakes some that sleep; false when none does any more. */
+  wakeNext(): boolean {
+    let left = WOKEN_TOGETHER;
+    for (const id of this.asleep.keys()) {
+      if (left-- === 0) return true;
+      this.wake(id);
+    }
+    return false;
+  }
+
+  private wakeAll(): void {
+    for (const id of this.asleep.keys()) this.wake(id);
+  }
+
+  private wake(id: number): QueueSet | undefined {
+    const sleeping = this.asleep.get(id);
+    if (sleeping === undefined) return undefined;
+    this.asleep.delete(id);
+    const { entries, at } = sleeping;
+    const view = new DataView(entries.buffer, entries.byteOffset, entries.length);
+    const ids = new Uint32Array(view.getUint32(at + 4, true));
+    for (let i = 0; i < ids.length; i++) ids[i] = view.getUint32(at + 24 + 4 * i, true);
+    const text = at + 24 + 4 * ids.length;
+    const set = this.restore(id, ids, entries.subarray(text, text + view.getUint32(at + 16, true)), this.queueOf);
+    set.lastUsed = view.getFloat64(at + 8, true);
+    return set;
+  }
+
   /** A set that recovery has read; replaces nothing that is known under the id. Keeps queueIds, not optionsText. */
   restore(
     id: number,
@@ -143,11 +206,7 @@ export class QueueSets {
       );
     }
     const options = this.restoredOptions;
-    const queues: EmbeddedQueue[] = [];
-    for (const queueId of queueIds) {
-      const queue = queueOf(queueId);
-      if (queue !== undefined) queues.push(queue);
-    }
+    const queues = queuesOf(queueIds, queueOf);
     const set = new QueueSet(id, queueIds, queues, options);
     this.byId.set(id, set);
     // Only a set that still has all its queues can be met again by intern().
@@ -191,6 +250,10 @@ export class QueueSets {
 
   /** Forgets the sets that nothing from `position` on refers to. */
   dropBefore(position: number): void {
+    for (const [id, { entries, at }] of this.asleep) {
+      const lastUsed = new DataView(entries.buffer, entries.byteOffset, entries.length).getFloat64(at + 8, true);
+      if (lastUsed < position) this.asleep.delete(id);
+    }
     for (const set of this.byId.values()) {
       if (set.lastUsed >= position) continue;
       set.dropped = true;
@@ -204,6 +267,7 @@ export class QueueSets {
 
   private find(queues: readonly EmbeddedQueue[], allOptions: readonly DeliveryOptions[]): QueueSet {
     const queueIds = Uint32Array.from(queues, (queue) => queue.id);
+    this.wakeAll();
     for (const set of this.restored) if (!set.dropped) this.remember(set);
     this.restored = [];
     const options = allOptions.every((one) => one === allOptions[0]) ? [allOptions[0]!] : allOptions;
@@ -223,6 +287,23 @@ export class QueueSets {
     else sets.push(set);
   }
 }
+
+/** Those of the queues that there are. */
+function queuesOf(ids: Uint32Array, queueOf: (id: number) => EmbeddedQueue | undefined): readonly EmbeddedQueue[] {
+  if (ids.length === 1) {
+    // By far the most; an array that grows by push() takes room for 17.
+    const queue = queueOf(ids[0]!);
+    return queue === undefined ? NO_QUEUES : [queue];
+  }
+  const queues: EmbeddedQueue[] = [];
+  for (const id of ids) {
+    const queue = queueOf(id);
+    if (queue !== undefined) queues.push(queue);
+  }
+  return queues;
+}
+
+const NO_QUEUES: readonly EmbeddedQueue[] = [];
 
 function isSame(a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean {
   if (a.length !== b.length) return false;

@@ -178,6 +178,7 @@ class Recovery {
       if (file.segment.end <= start) continue;
       const from = Math.max(start, file.segment.base + SEGMENT_DATA_START);
       const reached = this.scan(files, i, from, end);
+      this.replay.keepHeld();
       if (reached > from || (start >= file.segment.base && start <= file.segment.end)) {
         tail = file;
         if (reached > end) end = reached;

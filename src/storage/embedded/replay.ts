@@ -18,9 +18,14 @@ import { FRAME_HEADER_BYTES, FrameFlag } from './segment.ts';
 
 const NOBODY: readonly number[] = [];
 
+/** A frame of a unit whose end has not come. */
 interface HeldFrame {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
+  at: number;
+  readonly length: number;
   readonly position: number;
+  /** In memory of its own, and not where it was read. */
+  kept: boolean;
 }
 
 export class Replay {
@@ -48,6 +53,7 @@ export class Replay {
     return this.held.length > 0;
   }
 
+  /** bytes must stay as they are until the next keepHeld(). */
   frame(bytes: Uint8Array, at: number, length: number, position: number): void {
     const flags = bytes[at + 12]!;
     if ((flags & FrameFlag.StartsUnit) !== 0 && this.held.length > 0) {
@@ -56,11 +62,21 @@ export class Replay {
       this.held = [];
     }
     if ((flags & FrameFlag.EndsUnit) === 0 && !this.faults.acceptUnfinishedUnits) {
-      this.held.push({ bytes: bytes.slice(at, at + length), position });
+      this.held.push({ bytes, at, length, position, kept: false });
       return;
     }
     this.release();
     this.apply(bytes, at, length, position);
+  }
+
+  /** The memory of the frames is about to be used for others: those that are held go elsewhere. */
+  keepHeld(): void {
+    for (const frame of this.held) {
+      if (frame.kept) continue;
+      frame.bytes = frame.bytes.slice(frame.at, frame.at + frame.length);
+      frame.at = 0;
+      frame.kept = true;
+    }
   }
 
   /** Takes nothing but the definitions of this kind out of a frame. */
@@ -86,7 +102,7 @@ export class Replay {
   }
 
   private release(): void {
-    for (const { bytes, position } of this.held) this.apply(bytes, 0, bytes.length, position);
+    for (const { bytes, at, length, position } of this.held) this.apply(bytes, at, length, position);
     this.held = [];
   }
 
@@ -119,7 +135,7 @@ export class Replay {
       case RecordKind.SetDef: {
         const id = view.getUint32(at + 8, true);
         // Every segment repeats the definitions of what it uses.
-        const set = contents.sets.byId.get(id) ?? this.setOf(view, bytes, at, id);
+        const set = contents.sets.get(id) ?? this.setOf(view, bytes, at, id);
         set.lastUsed = Math.max(set.lastUsed, position);
         return;
       }
@@ -179,7 +195,7 @@ export class Replay {
 
   private publish(view: DataView, at: number, position: number): void {
     const { contents } = this;
-    const set = contents.sets.byId.get(view.getUint32(at + 8, true));
+    const set = contents.sets.get(view.getUint32(at + 8, true));
     if (set === undefined) {
       this.unreadableRecords++;
       return;
@@ -202,7 +218,7 @@ export class Replay {
   private moved(view: DataView, at: number, size: number, position: number): void {
     const { contents } = this;
     const slot = position + PUBLISH_HEADER_BYTES;
-    const set = contents.sets.byId.get(view.getUint32(at + 8, true));
+    const set = contents.sets.get(view.getUint32(at + 8, true));
     if (set !== undefined) set.lastUsed = Math.max(set.lastUsed, slot);
     const refs = at + padded(PUBLISH_HEADER_BYTES + 4 * view.getUint16(at + 18, true) + view.getUint32(at + 12, true));
     for (let ref = refs; ref + MOVED_REF_BYTES <= at + size; ref += MOVED_REF_BYTES) {

@@ -235,7 +235,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
         onFailed: (error) => this.fail(error),
       });
       stock.start();
-      this.wakeIndex();
+      this.wakeSleepers();
       for (const damage of recovered.damages) options.onDamage?.(damage);
       // What was found damaged must not be found again: from here on the log starts behind it.
       if (recovered.damages.length > 0) this.upkeep.checkpointSoon();
@@ -386,13 +386,13 @@ export class EmbeddedStorage implements Storage, CommitLog {
     await this.until(() => this.failed !== null || (this.settledDown && victims.every((one) => !segments.has(one))));
   }
 
-  /** What was left in the checkpoint at the start comes into memory, a little at a time. */
-  private wakeIndex(): void {
-    const { index } = this.contents;
-    if (index.source === null || this.failed !== null) return;
+  /** What was left as the checkpoint had it comes into memory, a little at a time. */
+  private wakeSleepers(): void {
+    if (this.failed !== null) return;
+    const { index, sets } = this.contents;
     try {
-      if (!index.source.wakeNext()) index.source = null;
-      else this.crew?.later(() => this.wakeIndex());
+      if (index.source !== null && !index.source.wakeNext()) index.source = null;
+      if (sets.wakeNext() || index.source !== null) this.crew?.later(() => this.wakeSleepers());
     } catch (error) {
       this.fail(error instanceof Error ? error : new Error(String(error)));
     }

@@ -141,11 +141,7 @@ class Look {
       tornTailBytes: recovered.tornTailBytes,
       messages: contents.messageCount,
       queues: this.counts.map(figuresOf),
-      state: [...contents.state.spaces].map(([space, entries]) => ({
-        space,
-        entries: entries.size,
-        bytes: [...entries].reduce((sum, [key, value]) => sum + Buffer.byteLength(key) + value.length, 0),
-      })),
+      state: Array.from(contents.state.all(), ([space, entries]) => stateFigures(space, [...entries])),
       segments,
       checkpoint,
       damages: this.damages,
@@ -288,6 +284,11 @@ function figuresOf({ queue, last, bytes, lost }: QueueCount): QueueFigures {
 }
 
 /** Length of the message whose slot is at offset `slot`; -1 when that is in no valid frame or no message's. */
+function stateFigures(space: string, entries: readonly (readonly [key: string, value: Uint8Array])[]): SpaceFigures {
+  const bytes = entries.reduce((sum, [key, value]) => sum + Buffer.byteLength(key) + value.length, 0);
+  return { space, entries: entries.length, bytes };
+}
+
 function messageBytes(
   { bytes }: SegmentImage,
   slot: number,
