@@ -9,6 +9,7 @@
 // A chunk whose entries are all dead gives its place in the slab back at once and its number when it is the first of its list.
 
 const PAGE_ENTRIES = 1 << 16;
+const NO_PAGE = new Uint32Array(0);
 /** Chunks hold from 1 << CLASS_MIN to 1 << CLASS_MAX entries. */
 export const CLASS_MIN = 2;
 export const CLASS_MAX = 10;
@@ -38,6 +39,9 @@ export class Index {
   dead = new Uint16Array(64);
   private sizeClass = new Uint8Array(64);
   readonly pages: Uint32Array[] = [];
+  /** By page: how many of its places are in use. */
+  private readonly placesUsed: number[] = [];
+  private readonly freePages: number[] = [];
   private readonly freePlaces: number[][] = [];
   private readonly freeChunks: number[] = [];
   private chunkCount = 0;
@@ -53,7 +57,7 @@ export class Index {
 
   /** Bytes of memory taken, spare room in pages included. */
   get bytes(): number {
-    return this.pages.length * PAGE_ENTRIES * 4 + this.base.length * 25;
+    return (this.pages.length - this.freePages.length) * PAGE_ENTRIES * 4 + this.base.length * 25;
   }
 
   get usedBytes(): number {
@@ -103,15 +107,32 @@ export class Index {
   }
 
   private placeFor(sizeClass: number): number {
-    let place = this.freePlaces[sizeClass]!.pop();
-    if (place === undefined) {
-      const start = this.pages.length * PAGE_ENTRIES;
-      this.pages.push(new Uint32Array(PAGE_ENTRIES));
-      const places = this.freePlaces[sizeClass]!;
-      for (let at = start + PAGE_ENTRIES - (1 << sizeClass); at > start; at -= 1 << sizeClass) places.push(at);
-      place = start;
-    }
+    const places = this.freePlaces[sizeClass]!;
+    if (places.length === 0) this.makePage(sizeClass, places);
+    const place = places.pop()!;
+    this.placesUsed[place >>> 16] = this.placesUsed[place >>> 16]! + 1;
     return place;
+  }
+
+  private makePage(sizeClass: number, places: number[]): void {
+    const page = this.freePages.pop() ?? this.pages.length;
+    this.pages[page] = new Uint32Array(PAGE_ENTRIES);
+    this.placesUsed[page] = 0;
+    const start = page * PAGE_ENTRIES;
+    for (let at = start + PAGE_ENTRIES - (1 << sizeClass); at >= start; at -= 1 << sizeClass) places.push(at);
+  }
+
+  /** The place is free. A page of free places is let go when there is another one of them: the backlog it was made for is gone. */
+  private giveBack(place: number, sizeClass: number): void {
+    const page = place >>> 16;
+    const places = this.freePlaces[sizeClass]!;
+    places.push(place);
+    const used = this.placesUsed[page]! - 1;
+    this.placesUsed[page] = used;
+    if (used > 0 || places.length < (2 * PAGE_ENTRIES) >> sizeClass) return;
+    this.freePlaces[sizeClass] = places.filter((other) => other >>> 16 !== page);
+    this.pages[page] = NO_PAGE;
+    this.freePages.push(page);
   }
 
   capacity(chunk: number): number {
@@ -129,7 +150,7 @@ export class Index {
     const sizeClass = this.sizeClass[chunk]!;
     if (place !== ASLEEP) {
       if (this.far.size > 0) for (let i = 0; i < 1 << sizeClass; i++) this.far.delete(place + i);
-      this.freePlaces[sizeClass]!.push(place);
+      this.giveBack(place, sizeClass);
     }
     this.placedEntries -= 1 << sizeClass;
     this.at[chunk] = NOWHERE;

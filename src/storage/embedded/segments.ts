@@ -24,6 +24,8 @@ export class Segment {
   closed = false;
   /** It holds messages that can not be read: compaction can not empty it. */
   stuck = false;
+  /** What was live when compaction looked last; -1 when it never did. */
+  liveSeen = -1;
   /** Offsets of frames, about EXTENT_BYTES apart: what is between two of them is read as one piece. */
   readonly extents: number[] = [];
 

@@ -116,37 +116,40 @@ export class ThreadCrew implements Crew {
 
   async start(listener: CrewListener): Promise<void> {
     this.listener = listener;
-    const task: ThreadTask = {
+    this.keeper = this.makeThread('log-keeper', { role: 'keeper', directory: this.directory });
+    this.keeper.on('message', (message: ResultMessage) => {
+      if (this.results.push(message) === 1) setImmediate(this.handOutResults);
+    });
+    await online(this.keeper);
+  }
+
+  /** The writer comes to life with its first order: a start, whose first moments belong to recovery, does not need it. */
+  private makeWriter(): Worker {
+    const writer = this.makeThread('log-writer', {
       role: 'writer',
       directory: this.directory,
       direct: this.direct,
       control: this.control.buffer as SharedArrayBuffer,
       orders: this.orders.buffer as SharedArrayBuffer,
-    };
-    const limits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8, stackSizeMb: 1 };
-    this.writer = new Worker(threadFile(), { workerData: task, name: 'log-writer', resourceLimits: limits });
-    this.keeper = new Worker(threadFile(), {
-      workerData: { role: 'keeper', directory: this.directory } satisfies ThreadTask,
-      name: 'log-keeper',
-      resourceLimits: limits,
     });
-    this.writer.on('message', (message: WriterMessage) => {
+    writer.on('message', (message: WriterMessage) => {
       this.method = message.method;
       if (message.error !== null) this.fail(new Error(message.error));
     });
-    this.keeper.on('message', (message: ResultMessage) => {
-      if (this.results.push(message) === 1) setImmediate(this.handOutResults);
-    });
-    this.writer.on('exit', () => {
+    writer.on('exit', () => {
       this.writerEnded = true;
     });
-    for (const worker of [this.writer, this.keeper]) {
-      worker.on('error', (error) => this.fail(error));
-      worker.on('exit', () => {
-        if (this.listener !== null) this.fail(new Error('a storage thread has ended'));
-      });
-    }
-    await Promise.all([online(this.writer), online(this.keeper)]);
+    return writer;
+  }
+
+  private makeThread(name: string, task: ThreadTask): Worker {
+    const limits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8, stackSizeMb: 1 };
+    const worker = new Worker(threadFile(), { workerData: task, name, resourceLimits: limits });
+    worker.on('error', (error) => this.fail(error));
+    worker.on('exit', () => {
+      if (this.listener !== null) this.fail(new Error('a storage thread has ended'));
+    });
+    return worker;
   }
 
   makeMemory(bytes: number): Uint8Array {
@@ -221,7 +224,8 @@ export class ThreadCrew implements Crew {
   private readonly outstanding: FrameOrder[] = [];
 
   private get port(): Pick<MessagePort, 'postMessage'> {
-    assert(this.writer !== null, 'the crew has not been started');
+    assert(this.listener !== null, 'the crew has not been started, or has been stopped');
+    this.writer ??= this.makeWriter();
     return this.writer;
   }
 
@@ -253,7 +257,7 @@ export class ThreadCrew implements Crew {
     const memory = this.memories.get(bytes);
     if (memory === undefined || this.outstanding.some((frame) => frame.memory === bytes)) return;
     this.memories.delete(bytes);
-    this.port.postMessage({ memory, bytes: null } satisfies MemoryMessage);
+    this.writer?.postMessage({ memory, bytes: null } satisfies MemoryMessage);
   }
 
   private fail(error: Error): void {

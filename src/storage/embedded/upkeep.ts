@@ -286,18 +286,22 @@ export class Upkeep {
     this.moreVictims = false;
     const newest = this.resting ? log.segment.base : log.segment.base - YOUNG_SEGMENTS * contents.segments.stride;
     const below = this.resting ? Math.max(compactBelow, RESTING_COMPACT_BELOW) : compactBelow;
-    const victims = contents.segments
-      .all()
+    const segments = contents.segments.all();
+    const victims = segments
       .filter(
         (segment) =>
           segment.closed &&
           !segment.stuck &&
           segment.end <= newest &&
           segment.live > 0 &&
-          segment.live < segment.total * below,
+          segment.live < segment.total * below &&
+          // One whose messages are being taken just now will be empty without help.
+          segment.live >= segment.liveSeen * STEADY_SHARE &&
+          segment.liveSeen >= 0,
       )
       .sort((a, b) => a.live / a.total - b.live / b.total)
       .slice(0, VICTIMS_MAX);
+    for (const segment of segments) segment.liveSeen = segment.live;
     if (victims.length > 0) this.compact(victims);
   }
 
@@ -342,6 +346,8 @@ export class Upkeep {
   }
 }
 
+/** A segment with so much of what was alive in it between two looks is not emptied by its consumers. */
+const STEADY_SHARE = 0.9;
 const NO_SEGMENTS: readonly Segment[] = [];
 
 function isDead(segment: Segment): boolean {
