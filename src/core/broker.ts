@@ -1,7 +1,7 @@
 // The broker: its virtual hosts, and what they share: the log, counters, limits, the coarse time of the turn, and the publishers who wait (for durability, or because nobody can
 // take what they send). Adapters use a Vhost for everything else. No I/O, no clock: whoever runs it calls setTime, tick and recover.
 import { assert } from '../lib/assert.ts';
-import { type CommitLog, Durability } from '../storage/commit-log.ts';
+import { type CommitLog, Durability, type QueueLog } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';
 import type { Storage, StorageListener } from '../storage/storage.ts';
 import type { Authorizer, Principal } from './authorizer.ts';
@@ -253,9 +253,10 @@ export class Broker implements StorageListener {
       );
       vhost.bind(binding.source, destination, binding.key, new Map(binding.args));
     }
-    const logged = new Set(this.log.queueNames());
+    let logged: ReadonlySet<string> | null = null;
     for (const [key, value] of state.load('session')) {
       const stored = decodeSession(value);
+      logged ??= new Set(this.log.queueNames());
       this.vhostOf(key).sessions.restore(stored, this.principal(stored.principal), logged);
     }
     this.forgetStrayQueues();
@@ -300,15 +301,16 @@ export class Broker implements StorageListener {
 
   /** Queues in the log that nothing refers to any more, such as that of a session which stopped being durable before the broker ended. They would keep their messages for ever. */
   private forgetStrayQueues(): void {
-    const known = new Set<string>();
+    const logs: QueueLog[] = [];
     for (const vhost of this.vhosts.values()) {
-      for (const queue of vhost.queues.values()) if (queue.log !== null) known.add(queue.log.name);
-      for (const { queue } of vhost.sessions.values())
-        if (queue !== null && queue.log !== null) known.add(queue.log.name);
+      for (const { log } of vhost.queues.values()) if (log !== null) logs.push(log);
+      for (const { queue } of vhost.sessions.values()) if (queue !== null && queue.log !== null) logs.push(queue.log);
     }
-    for (const name of [...this.log.queueNames()]) {
-      if (!known.has(name)) this.log.openQueue(name, this.durability).delete();
-    }
+    const names = [...this.log.queueNames()];
+    // Each has a log of its own.
+    if (names.length === logs.length) return;
+    const known = new Set(logs.map(({ name }) => name));
+    for (const name of names) if (!known.has(name)) this.log.openQueue(name, this.durability).delete();
   }
 
   private vhostOf(key: string): Vhost {

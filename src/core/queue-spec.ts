@@ -52,7 +52,9 @@ export function queueSpec(
   }
   return Object.freeze({
     name,
-    ...flags,
+    durable: flags.durable,
+    autoDelete: flags.autoDelete,
+    exclusive: flags.exclusive,
     messageTtlMs: whole(args, 'x-message-ttl', 0, MS_MAX),
     expiresMs: whole(args, 'x-expires', 1, MS_MAX),
     lengthMax: whole(args, 'x-max-length', 0, Number.MAX_SAFE_INTEGER),

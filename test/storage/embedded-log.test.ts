@@ -421,8 +421,10 @@ it('starts after a stop in good order without the entries of its queues, and has
   };
   await stop(before);
   // Two starts that nobody asks anything of, and one whose reader is cut off by a power cut.
+  const checkpoint = disk.list('/data').filter((name) => name.includes('checkpoint'));
   await stop(await open(disk));
   await stop(await open(disk));
+  expect(disk.list('/data').filter((name) => name.includes('checkpoint'))).toEqual(checkpoint);
   const brief = await open(disk);
   brief.storage.openQueue('q1', Durability.Fsync).purge();
   brief.storage.openQueue('q2', Durability.Fsync).delete();

@@ -230,6 +230,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
         compactBelow: options.compactBelow ?? COMPACT_BELOW,
         checkpointNumber: recovered.nextCheckpoint,
         checkpointStart: recovered.checkpointStart,
+        checkpointReach: recovered.clean ? recovered.end : -1,
         lastCheckpointBytes: recovered.checkpointBytes,
         endUnit: () => this.endUnit(),
         onFailed: (error) => this.fail(error),

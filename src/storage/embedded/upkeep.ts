@@ -21,6 +21,8 @@ export interface UpkeepParts {
   readonly compactBelow: number;
   readonly checkpointNumber: number;
   readonly checkpointStart: number;
+  /** Where the log ended when the checkpoint in place was complete, if that was a stop in good order and nothing has come since; -1 otherwise. */
+  readonly checkpointReach: number;
   readonly lastCheckpointBytes: number;
   /** Ends the open unit in the storage's name. */
   readonly endUnit: () => void;
@@ -119,7 +121,8 @@ export class Upkeep {
   /** Writes the last checkpoint: nothing will be appended any more. */
   finish(): void {
     this.finishing = true;
-    if (this.parts.log.end === this.start) {
+    // A broker that was started and stopped has changed nothing, and reads nothing for that.
+    if (this.parts.log.end === this.start || this.parts.log.end === this.parts.checkpointReach) {
       this.finished = true;
       return;
     }
