@@ -54,36 +54,20 @@ export function answerMany(
   position: number,
 ): void {
   const { confirms, adapter } = connection;
-  if (!confirms.empty || position > adapter.broker.log.durablePosition) {
-    const waitFor = Math.max(position, confirms.lastPosition);
-    for (let i = 0; i < count; ) {
-      const id = ids[i]!;
-      let run = 1;
-      while (i + run < count && ids[i + run] === id + run) run++;
-      confirms.add(waitFor, pack(type, reason, id), null, run);
-      i += run;
-    }
-    if (type === PacketType.PUBACK) connection.pubacksPending += count;
-    adapter.awaitLog(connection);
-    return;
-  }
-  if (reason !== 0 && connection.wire === 5) {
-    for (let i = 0; i < count; i++) writeAnswer(connection, type, reason, ids[i]!);
-    return;
-  }
-  const { output } = connection;
-  const first = type << 4;
-  // All in one block: 4 bytes each, at most what a slot holds.
-  let at = output.reserve(count * 4);
-  const { bytes } = output;
-  for (let i = 0; i < count; i++) {
+  const now = confirms.empty && position <= adapter.broker.log.durablePosition;
+  const waitFor = Math.max(position, confirms.lastPosition);
+  // Consecutive identifiers, as most clients use them, are one entry, or one block of answers.
+  for (let i = 0; i < count; ) {
     const id = ids[i]!;
-    bytes[at] = first;
-    bytes[at + 1] = 2;
-    bytes[at + 2] = id >>> 8;
-    bytes[at + 3] = id;
-    at += 4;
+    let run = 1;
+    while (i + run < count && ids[i + run] === id + run) run++;
+    if (now) writeAnswers(connection, type, reason, id, run);
+    else confirms.add(waitFor, pack(type, reason, id), null, run);
+    i += run;
   }
+  if (now) return;
+  if (type === PacketType.PUBACK) connection.pubacksPending += count;
+  adapter.awaitLog(connection);
 }
 
 /** A whole packet as the answer: SUBACK, UNSUBACK. */

@@ -2,7 +2,8 @@
 // and goes through onPacket. It is the publisher of what it sends, the link of its session, and the receiver of what the core delivers. It ends itself on every
 // error of its peer, with the peer's own reason code, and touches nobody else.
 //
-// The file is longer than most: the hot loop needs its state in one object, and what could be split off (CONNECT, SUBSCRIBE, wills, acknowledgements) is in files of its own.
+// The file is longer than most: what a connection is between its packets is one object, and what could be split off (the hot loop, CONNECT, SUBSCRIBE, wills, acknowledgements) is in files
+// of its own.
 
 import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import type { Principal } from '../../src/core/authorizer.ts';
@@ -19,9 +20,9 @@ import { ChunkJoiner } from '../../src/io/chunk-joiner.ts';
 import type { LogFields } from '../../src/io/logger.ts';
 import type { Output } from '../../src/io/output.ts';
 import type { Transport, TransportHandler } from '../../src/io/transport.ts';
-import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
+import { hashBytes } from '../../src/lib/byte-hash.ts';
 import * as acknowledgements from './acknowledgements.ts';
-import { type ClientState, ReceivedIds } from './client-state.ts';
+import type { ClientState } from './client-state.ts';
 import { attachOwnQueue, onConnect } from './connect.ts';
 import { peekProtocolLevel } from './connect-decoder.ts';
 import { FROM_CLIENT } from './decode-options.ts';
@@ -31,10 +32,11 @@ import { encodePacket, packetLength, trimToMaximum, withoutProblemInformation } 
 import type { EnhancedAuthentication } from './enhanced-authentication.ts';
 import { protocolError } from './errors.ts';
 import { headerBytes, INCOMPLETE, readFrameLength, remainingLength } from './frame.ts';
+import { takeHot } from './hot-loop.ts';
 import type { MqttAdapter } from './index.ts';
 import { InflightState } from './inflight-window.ts';
 import { disconnect, type Packet, properties } from './packet.ts';
-import { PACKET_NAMES, PacketType, ProtocolVersion, PUBACK_BYTE, Sender } from './packet-type.ts';
+import { PACKET_NAMES, PacketType, ProtocolVersion, Sender } from './packet-type.ts';
 import { PUBLISH_BYTE, type WireVersion } from './publish-form.ts';
 import { PublishPath } from './publish-path.ts';
 import { ReasonCode, shortReason } from './reason-codes.ts';
@@ -47,8 +49,6 @@ import { publishWill, type StoredWill } from './will.ts';
 export const ConnectionState = { AwaitConnect: 0, Authenticating: 1, Connected: 2, Closed: 3 } as const;
 export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionState];
 
-const QOS1_PUBLISH = PUBLISH_BYTE | 2;
-const QOS2_PUBLISH = PUBLISH_BYTE | 4;
 /** mosquitto's bridges set it in the protocol level. */
 const BRIDGE_BIT = 0x80;
 /** A peer whose output has grown to this takes no more from queues until it has drained. */
@@ -93,7 +93,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   /** QoS 2 messages taken on this connection that are not complete. */
   qos2Pending = 0;
   /** First byte of the PUBLISH with the highest QoS the hot loop takes. */
-  private readonly publishByteMax: number;
+  readonly publishByteMax: number;
   private routes: RouteTable | null = null;
   private routesEpoch = 0;
   readonly confirms = new ConfirmRing();
@@ -179,7 +179,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
           this.stall();
           break;
         }
-        const next = this.parseHot(bytes, pos, end);
+        const next = takeHot(this, bytes, pos, end);
         if (next !== pos) {
           pos = next;
           if (pos >= end) break;
@@ -212,77 +212,6 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
     publishing.flush();
     if (this.pumpWanted) this.pumpQueues();
     return this.state === ConnectionState.Closed ? end : pos;
-  }
-
-  /**
-   * The hot loop: consecutive PUBLISH packets without flags (and, in MQTT 5, without properties) are gathered into runs; PUBACKs settle. Stops in front of anything else and of incomplete
-   * packets; returns where.
-   */
-  private parseHot(bytes: Uint8Array, start: number, end: number): number {
-    const { publishing, version } = this;
-    const sizeMax = this.adapter.options.maximumPacketSize;
-    const propertyBytes = version === ProtocolVersion.V5 ? 1 : 0;
-    let pos = start;
-    while (pos + 2 <= end) {
-      const first = bytes[pos]!;
-      if (first === PUBLISH_BYTE || first === QOS1_PUBLISH || first === QOS2_PUBLISH) {
-        // The remaining length in one, two or three bytes; longer ones and over-long encodings take the other path.
-        let body = pos + 2;
-        let length = bytes[pos + 1]!;
-        if (length >= 0x80) {
-          if (body >= end) return pos;
-          const second = bytes[body++]!;
-          length = (length & 0x7f) | ((second & 0x7f) << 7);
-          if (second >= 0x80) {
-            if (body >= end) return pos;
-            const third = bytes[body++]!;
-            if (third >= 0x80 || third === 0) return pos;
-            length |= third << 14;
-          } else if (second === 0) return pos;
-        }
-        const frameEnd = body + length;
-        if (frameEnd > end || frameEnd - pos > sizeMax || length < 2) return pos;
-        const topicStart = body + 2;
-        const topicBytes = (bytes[body]! << 8) | bytes[body + 1]!;
-        const afterTopic = topicStart + topicBytes;
-        const idBytes = first === PUBLISH_BYTE ? 0 : 2;
-        if (topicBytes === 0 || afterTopic + idBytes + propertyBytes > frameEnd) return pos;
-        if (propertyBytes !== 0 && bytes[afterTopic + idBytes] !== 0) return pos;
-        let route = publishing.route!;
-        if (
-          publishing.topicBytes !== topicBytes ||
-          !sameBytes(bytes, publishing.topicStart, bytes, topicStart, topicBytes) ||
-          route.generation !== this.vhost.generation
-        ) {
-          const routes = this.routeTable();
-          const hash = routes.large
-            ? this.adapter.lookAhead.hash(routes, bytes, topicStart, afterTopic, frameEnd, end)
-            : hashBytes(bytes, topicStart, afterTopic);
-          route = this.findRoute(bytes, topicStart, afterTopic, hash);
-          publishing.topicBytes = topicBytes;
-        }
-        publishing.topicStart = topicStart;
-        if (!route.allowed || first > this.publishByteMax || (first === QOS2_PUBLISH && !this.hotQos2)) return pos;
-        if (idBytes === 0) publishing.add(bytes, pos, frameEnd, first, route, 0);
-        else {
-          const id = (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
-          if (id === 0) return pos;
-          if (first === QOS2_PUBLISH) {
-            this.client!.received ??= new ReceivedIds();
-            if (this.client!.received.has(id)) return pos;
-            this.client!.received.add(id);
-            this.qos2Pending++;
-          }
-          publishing.add(bytes, pos, frameEnd, first, route, id);
-        }
-        pos = frameEnd;
-      } else if (first === PUBACK_BYTE && bytes[pos + 1] === 2) {
-        const next = acknowledgements.onPubacks(this, bytes, pos, end);
-        if (next === pos) return pos;
-        pos = next;
-      } else return pos;
-    }
-    return pos;
   }
 
   private onFrame(bytes: Uint8Array, start: number, bodyStart: number, end: number): void {
@@ -389,7 +318,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   // ---- routes
 
-  private routeTable(): RouteTable {
+  routeTable(): RouteTable {
     const { authorizer } = this.adapter.broker;
     if (this.routes === null || this.routesEpoch !== authorizer.epoch) {
       this.routes = this.adapter.routeTable(this.vhost, this.principal!);
