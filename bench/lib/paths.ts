@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const root = new URL('../../../', import.meta.url);
 
 export const repositoryRoot = fileURLToPath(root);
-export const brokerProgram = fileURLToPath(new URL('dist/src/main.js', root));
+export const brokerProgram = fileURLToPath(new URL('dist/bin/sluice.js', root));
 export const generatorProgram = fileURLToPath(new URL('generator.js', import.meta.url));
 export const loopDelayProgram = fileURLToPath(new URL('loop-delay.js', import.meta.url));
 export const aedesProgram = fileURLToPath(new URL('bench/peers/aedes.mjs', root));

@@ -14,7 +14,7 @@ import { inRoot, Refusal, ROOT, say } from './ensure/project.mjs';
 const NODE_MIN = [20, 19];
 
 const VERBS = {
-  start: { builds: ['broker'], run: (args) => become('dist/src/main.js', ['start', ...args]) },
+  start: { builds: ['broker'], run: (args) => become('dist/bin/sluice.js', ['start', ...args]) },
   build: { builds: ['broker'], run: async () => 0 },
   check: { builds: [], run: check },
   test: { builds: ['broker', 'test'], run: test },

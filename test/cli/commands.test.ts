@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parsePasswordHash, verifyPassword } from '../../src/auth/password.ts';
 import { configTable } from '../../src/config.ts';
-import { compiled, ROOT } from '../support/built.ts';
+import { executable, ROOT } from '../support/built.ts';
 
-const MAIN = compiled('src/main.ts');
+const MAIN = executable();
 const directory = mkdtempSync(join(tmpdir(), 'sluice-cli-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 

@@ -53,7 +53,7 @@ beforeEach(() => {
   write('package.json', '{"name":"small","type":"module"}');
   write('package-lock.json', JSON.stringify(LOCK));
   installed('1.0.0');
-  for (const name of ['typescript', '@typescript', '@types', 'undici-types']) {
+  for (const name of ['typescript', '@typescript', '@types', 'undici-types', 'rolldown', '@rolldown', '@oxc-project']) {
     symlinkSync(join(ROOT, 'node_modules', name), at('node_modules', name));
   }
   write('src/main.ts', "console.log('started', ...process.argv.slice(2));\n");

@@ -11,9 +11,9 @@ import { Durability } from '../../src/storage/commit-log.ts';
 import { EmbeddedStorage } from '../../src/storage/embedded/storage.ts';
 import { threadCrew } from '../../src/storage/embedded/thread-crew.ts';
 import { CODECS, collect, RecordingListener, targets, textRun } from '../storage/harness.ts';
-import { compiled } from '../support/built.ts';
+import { executable } from '../support/built.ts';
 
-const MAIN = compiled('src/main.ts');
+const MAIN = executable();
 const root = mkdtempSync(join(tmpdir(), 'sluice-log-'));
 afterAll(() => rmSync(root, { recursive: true }));
 

@@ -8,9 +8,9 @@ import { Refusal, whyNotStarted } from '../../src/cli/refusal.ts';
 import { resolveConfig } from '../../src/config.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { ListenError } from '../../src/io/tcp.ts';
-import { compiled } from '../support/built.ts';
+import { executable } from '../support/built.ts';
 
-compiled('src/main.ts');
+executable();
 
 /** A child that runs start-child.mjs, and what it has said so far. */
 class Child {
@@ -85,7 +85,7 @@ describe('sluice start', () => {
 
   it('runs the real broker on free ports until it is told to stop', async () => {
     const flags = ['--mqtt', '127.0.0.1:0', '--stomp', '127.0.0.1:0', '--http', 'off', '--data', '/nowhere', '--json'];
-    const broker = run(compiled('src/main.ts'), ['start', ...flags]);
+    const broker = run(executable(), ['start', ...flags]);
     await broker.until(() => broker.stdout.includes('\n'));
     const { listening, dataDir } = JSON.parse(broker.stdout);
     expect(dataDir).toBe('/nowhere');

@@ -11,12 +11,18 @@ export const ROOT = isCompiled ? join(ABOVE, '..') : ABOVE;
 
 let built = isCompiled;
 
+/** Path of the broker as it is shipped: /…/dist/bin/sluice.js */
+export function executable(): string {
+  compiled('src/main.ts');
+  return join(ROOT, 'dist/bin/sluice.js');
+}
+
 /** Path of a compiled file, given its source: 'src/main.ts' → /…/dist/src/main.js */
 export function compiled(source: string): string {
   if (!built) {
     // The compiler writes its output also where it finds a type error, which is the business of `npm run check`.
     const { stderr } = spawnSync(process.execPath, [join(ROOT, 'src/cli/ensure.mjs'), 'build'], { encoding: 'utf8' });
-    if (!existsSync(join(ROOT, 'dist/src/main.js'))) throw new Error(`the build failed: ${stderr}`);
+    if (!existsSync(join(ROOT, 'dist/bin/sluice.js'))) throw new Error(`the build failed: ${stderr}`);
     built = true;
   }
   return join(ROOT, 'dist', source.replace(/\.ts$/, '.js'));

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { ConfigInput } from '../../src/config.ts';
 import { createBroker, type EmbeddedBroker } from '../../src/embed/broker.ts';
 import { KeptLogger, type LogLine } from '../../src/io/logger.ts';
-import { compiled } from './built.ts';
+import { executable } from './built.ts';
 import { DEADLINE_MS, inTime } from './inbox.ts';
 
 /** A client that outlives a test holds its process up. Ends it for good, also when it has ended already. */
@@ -136,7 +136,7 @@ export class BrokerProcess extends Running {
 
   private static async startIn(folder: string, flags: readonly string[]): Promise<BrokerProcess> {
     const any = ['--mqtt', '127.0.0.1:0', '--stomp', '127.0.0.1:0', '--http', '127.0.0.1:0'];
-    const args = [compiled('src/main.ts'), 'start', '--json', ...any, '--data', join(folder, 'data'), ...flags];
+    const args = [executable(), 'start', '--json', ...any, '--data', join(folder, 'data'), ...flags];
     const child = spawn(process.execPath, args, {
       cwd: folder,
       env: { PATH: process.env.PATH },

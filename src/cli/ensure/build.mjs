@@ -1,4 +1,4 @@
-// Compiles to dist/ when a source file changed. A project is up to date when the fingerprint of its sources (path, size, time of change), its settings
+// Compiles to dist/, and puts the executable into one file, when a source file changed. A project is up to date when the fingerprint of its sources (path, size, time of change), its settings
 // and the compiler's version is the one in its stamp; finding that out takes a few milliseconds.
 import { createHash } from 'node:crypto';
 import {
@@ -18,7 +18,7 @@ import { alone } from './turn-taking.mjs';
 // bench and test are compiled unchecked (their types are looked at by `npm run check`), and without declarations, so that they never replace those of src.
 const UNCHECKED = ['--noCheck', '--declaration', 'false'];
 export const PROJECTS = {
-  broker: { settings: 'tsconfig.json', folders: ['src', 'protocols'], flags: [] },
+  broker: { settings: 'tsconfig.json', folders: ['src', 'protocols'], flags: [], bundled: true },
   bench: { settings: 'bench/tsconfig.json', folders: ['bench'], flags: UNCHECKED },
   test: { settings: 'test/tsconfig.json', folders: ['test'], flags: UNCHECKED },
 };
@@ -47,6 +47,8 @@ function fingerprint(project, sources) {
   hash.update(readFileSync(inRoot('tsconfig.json')));
   if (existsSync(inRoot(project.settings))) hash.update(readFileSync(inRoot(project.settings)));
   hash.update(readJson(inRoot('node_modules', 'typescript', 'package.json'))?.version ?? '');
+  // The packages are part of it.
+  if (project.bundled === true) hash.update(readFileSync(inRoot('package-lock.json')));
   for (const file of sources) {
     const { size, mtimeMs } = statSync(inRoot(file));
     hash.update(`${file} ${size} ${mtimeMs}\n`);
@@ -73,6 +75,10 @@ function compile(name, project, sources, before) {
     copyFileSync(inRoot(file), inRoot('dist', file));
   }
   if (status !== 0) throw new Refusal(`${output}\nThe ${name} build failed.`);
+  if (project.bundled === true) {
+    const bundled = runQuietly(process.execPath, [inRoot('src', 'cli', 'ensure', 'bundle.mjs')]);
+    if (bundled.status !== 0) throw new Refusal(`${bundled.output}\nThe ${name} could not be put into one file.`);
+  }
 }
 
 export function ensureBuilt(name) {
