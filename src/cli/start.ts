@@ -86,7 +86,10 @@ export async function start(
       'listeners: all are off, so nobody could connect; turn one on, such as --mqtt 127.0.0.1:1883',
     ]);
   }
-  logger.info({ version: VERSION, node: process.version, file: showFile(file), pid: process.pid }, 'starting');
+  logger.info(
+    { version: VERSION, node: process.version, configFile: file === null ? 'none' : showFile(file), pid: process.pid },
+    'starting',
+  );
 
   const broker = launch(config, logger);
   const stopped = untilStopped(broker, drainMsMax, logger);
