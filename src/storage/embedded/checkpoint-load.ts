@@ -192,6 +192,7 @@ class Loading {
     const doubles = new Float64Array(block.buffer, block.byteOffset, block.length >>> 3);
     const text = Buffer.from(block.buffer, block.byteOffset, block.length);
     const far = farOf(block);
+    const { queuesById } = this.contents;
     for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; ) {
       const next = at + (words[at + 1]! >>> 2);
       const body = at + (ENTRY_HEADER_BYTES >>> 2);
@@ -213,7 +214,7 @@ class Loading {
         }
         case Kind.Set: {
           const last = endOfRun(words, at, () => true);
-          this.contents.sets.restoreAsleep(block.slice(at * 4, last * 4), (id) => this.contents.queuesById.get(id));
+          this.contents.sets.restoreAsleep(block.slice(at * 4, last * 4), (id) => queuesById.get(id));
           at = last;
           continue;
         }
