@@ -24,6 +24,7 @@ const SENT = 'mqtt.sent';
 const RELEASED = 'mqtt.released';
 const WILL = 'mqtt.will';
 const NOTHING = new Uint8Array(0);
+const NO_QUEUES: ReadonlyMap<string, Queue> = new Map();
 const WILL_HEADER_BYTES = 17;
 
 /** A will as it was found after a restart. */
@@ -133,14 +134,9 @@ export class StoredSessions {
       if (found === null) state.remove(RELEASED, key);
       else found.client.window.place(found.id, null, 0, InflightState.AwaitPubcomp);
     }
-    const queues = new Map<string, Queue>();
-    for (const vhost of this.broker.vhosts.values()) {
-      for (const queue of vhost.queues.values()) if (queue.log !== null) queues.set(queue.log.name, queue);
-      for (const { queue } of vhost.sessions.values()) {
-        if (queue !== null && queue.log !== null) queues.set(queue.log.name, queue);
-      }
-    }
-    for (const [key, value] of [...state.load(SENT)].sort(byId)) {
+    const sent = [...state.load(SENT)].sort(byId);
+    const queues = sent.length === 0 ? NO_QUEUES : this.queuesByLog();
+    for (const [key, value] of sent) {
       const found = this.find(key);
       if (found === null) {
         state.remove(SENT, key);
@@ -172,6 +168,17 @@ export class StoredSessions {
       else wills.push({ vhost, session, ...decodeWill(value) });
     }
     return wills;
+  }
+
+  private queuesByLog(): ReadonlyMap<string, Queue> {
+    const queues = new Map<string, Queue>();
+    for (const vhost of this.broker.vhosts.values()) {
+      for (const queue of vhost.queues.values()) if (queue.log !== null) queues.set(queue.log.name, queue);
+      for (const { queue } of vhost.sessions.values()) {
+        if (queue !== null && queue.log !== null) queues.set(queue.log.name, queue);
+      }
+    }
+    return queues;
   }
 
   private find(key: string): { client: ClientState; id: number } | null {
