@@ -70,7 +70,7 @@ interface SeenBlock {
   readonly chunks: Float64Array | null;
 }
 
-/** Of a chunk: its queue's id, base, first sequence, the word with its count and class, and how many entries at its beginning are dead. */
+/** Of a chunk: its queue's id, base, first sequence, the word with its count and how many of it are dead, and how many at its beginning are. */
 const CHUNK_FIELDS = 5;
 
 interface Content {
