@@ -7,6 +7,7 @@ import {
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
   frameLength,
+  previousEnd,
   SEGMENT_DATA_START,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
@@ -59,7 +60,7 @@ export function nextFrame({ header, base, bytes }: SegmentImage, from: number): 
   for (let at = from; at + FRAME_HEADER_BYTES <= bytes.length; at += 8) {
     if (view.getUint32(at, true) !== FRAME_MAGIC) continue;
     const length = frameLength(view, bytes, at, bytes.length, base + at, header.salt, NO_FAULTS);
-    if (length > 0) return { at, end: at + length, previousEnd: view.getFloat64(at + 24, true) };
+    if (length > 0) return { at, end: at + length, previousEnd: previousEnd(view, at) };
   }
   return null;
 }

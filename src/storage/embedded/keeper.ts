@@ -10,6 +10,7 @@ import {
   encodeSegmentHeader,
   FRAME_MAGIC,
   frameLength,
+  previousEnd,
   SEGMENT_DATA_START,
   segmentName,
 } from './segment.ts';
@@ -183,9 +184,12 @@ export class Keeper {
         here += length;
         continue;
       }
-      // Between frames lies at most the rest of a block.
+      // Between frames lies at most the rest of a block, and the next one knows where the one before it ended: a block of zeros may have held whole frames. An extent begins with a frame.
       const next = this.nextFrame(view, memory, here, end, job, shift);
-      const pad = here + shift === next + shift || blockStart(here + shift) === next + shift;
+      const pad =
+        here > at &&
+        blockStart(here + shift) === next + shift &&
+        (next === end || previousEnd(view, next) === job.base + here + shift);
       if (!pad || !isZero(memory, here, next)) bad.push({ start: here + shift, end: next + shift });
       here = next;
     }

@@ -30,6 +30,7 @@ import {
   FrameFlag,
   frameCrc,
   frameLength,
+  previousEnd,
   SALT_BYTES,
   SEGMENT_DATA_START,
   SEGMENT_HEADER_BYTES,
@@ -291,7 +292,7 @@ class Recovery {
       if (next < 0) break;
       const position = from + next;
       const length = view.getUint32(next + 4, true);
-      const before = view.getFloat64(next + 24, true);
+      const before = previousEnd(view, next);
       if (before > last && last > 0) {
         if ((view.getUint32(next + 12, true) & FrameFlag.Loose) !== 0 && !this.syncedBehind(files, index, from, next)) {
           // A power cut took an unsynced frame and left this one, which is unsynced as well, and so is all behind it: an unfinished tail.

@@ -103,6 +103,11 @@ export function frameCrc(bytes: Uint8Array, start: number, length: number, salt:
   return crc32(salt, crc32(bytes.subarray(start + FRAME_CRC_START, start + length)));
 }
 
+/** Where the frame before the one at `at` ended, as a position. */
+export function previousEnd(view: DataView, at: number): number {
+  return view.getFloat64(at + 24, true);
+}
+
 /**
  * The length of the valid frame at bytes[at…end), which stands for `position` in a segment of this salt; 0 when there is none.
  */
