@@ -3,7 +3,7 @@ import { type Faults, NO_FAULTS, withFault } from '../../src/storage/embedded/fa
 import { crashImages } from './crash-images.ts';
 
 describe('the crash campaign on the simulated disk', () => {
-  it('finds no violation in 5,000 crash images', { timeout: 120_000 }, async () => {
+  it('finds no violation in 5,000 crash images', { timeout: 300_000 }, async () => {
     const result = await crashImages({ seed: 1, images: 5000 });
     expect(result.violations).toEqual([]);
     // A campaign that confirmed nothing, tore nothing or never got to a checkpoint proves nothing.
