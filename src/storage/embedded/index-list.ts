@@ -1,7 +1,7 @@
 // One queue's part of the index: its chunks in order of sequence. The newest is the tail, which is unpacked here; one that sleeps is woken when an entry of it is wanted.
 //
 //   chunks ─▶ [c0][c1][c2] … [tail]
-import { CLASS_MAX, CLASS_MIN, DEAD, DELTA_MAX, FAR, type Index, NOWHERE } from './index.ts';
+import { CLASS_MAX, CLASS_MIN, DEAD, DELTA_MAX, FAR, type Index, NO_PAGE, NOWHERE } from './index.ts';
 
 export interface Watch {
   /** What lies between two positions may be told of together, by one of the positions. */
@@ -473,4 +473,3 @@ function classFor(length: number): number {
 
 const HEAD_MAX = 256;
 const EMPTY: number[] = [];
-const NO_PAGE = new Uint32Array(0);

@@ -9,7 +9,8 @@
 // A chunk whose entries are all dead gives its place in the slab back at once and its number when it is the first of its list.
 
 const PAGE_ENTRIES = 1 << 16;
-const NO_PAGE = new Uint32Array(0);
+/** In the place of a page: nobody writes to it. */
+export const NO_PAGE = new Uint32Array(0);
 /** Chunks hold from 1 << CLASS_MIN to 1 << CLASS_MAX entries. */
 export const CLASS_MIN = 2;
 export const CLASS_MAX = 10;

@@ -159,7 +159,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
       this.contents = new Contents(stride, faults);
       const crew = options.crew(directory);
       this.crew = crew;
-      // It comes to life while the log is read.
+      // Its keeper comes to life while the log is read, its writer with the first frame.
       const started = crew.start({
         onFrameWritten: () => this.frames?.onFrameWritten(),
         onWriterFailed: (error) => this.fail(error),
