@@ -5,13 +5,14 @@
 //     --directory DIR                        on which disk; made, used and removed
 //     --write                                the table into bench/RESULTS.md
 import { fork } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { rolldown } from 'rolldown';
 import { SEGMENT_BYTES } from '../../src/storage/embedded/storage.ts';
 import type { Life } from '../lib/backlog-life.ts';
 import { describeMachine } from '../lib/machine.ts';
@@ -20,8 +21,21 @@ import { writeSection } from '../lib/section.ts';
 import { Bench, directoryBytes, type Figures, type Raw, rawRate, round, runOf } from '../lib/store-bench.ts';
 import { asMarkdown, asText } from '../lib/table.ts';
 
-/** A process of its own, which loads nothing but what it runs: the time it takes to start is part of what is measured. */
-const LIFE_FILE = fileURLToPath(new URL('../lib/backlog-life.js', import.meta.url));
+/**
+ * What runs in a process of its own, and what that starts. The time it takes to come up is part of what is measured: it is put into one file before, as the broker's executable is, and loads nothing
+ * but what it runs.
+ */
+const LIFE_FILES = {
+  life: new URL('../lib/backlog-life.js', import.meta.url),
+  thread: new URL('../../src/storage/embedded/thread.js', import.meta.url),
+};
+
+async function bundleLife(into: string): Promise<void> {
+  const input = Object.fromEntries(Object.entries(LIFE_FILES).map(([name, url]) => [name, fileURLToPath(url)]));
+  const bundle = await rolldown({ input, platform: 'node' });
+  await bundle.write({ dir: into, format: 'esm', entryFileNames: '[name].js' });
+  writeFileSync(join(into, 'package.json'), '{ "type": "module" }\n');
+}
 
 type Workload = (bench: Bench) => Promise<Figures>;
 
@@ -52,7 +66,13 @@ function fanOut(queues: number, outstanding: number): Workload {
 /** Runs a life to its end, or kills it when it has said its figures. */
 function live(life: Life, directory: string, queueCount: number, messages: number, kill = false): Promise<Figures> {
   const began = Date.now();
-  const child = fork(LIFE_FILE, [`--${life}`, directory, String(queueCount), String(messages), String(began)]);
+  const child = fork(join(bundleOf(directory), 'life.js'), [
+    `--${life}`,
+    directory,
+    String(queueCount),
+    String(messages),
+    String(began),
+  ]);
   return new Promise((resolve, reject) => {
     let figures: Figures | null = null;
     child.on('message', (message) => {
@@ -67,8 +87,14 @@ function live(life: Life, directory: string, queueCount: number, messages: numbe
   });
 }
 
+/** Beside the data. */
+function bundleOf(directory: string): string {
+  return join(directory, '..', 'life');
+}
+
 function backlog(queueCount: number, messages: number): Workload {
   return async ({ directory }) => {
+    await bundleLife(bundleOf(directory));
     const filled = await live('fill', directory, queueCount, messages, true);
     const { found, ms: killedMs, 'RSS MB at most': rss } = await live('find', directory, queueCount, messages);
     const { ms: cleanMs, ...drained } = await live('drain', directory, queueCount, messages);

@@ -135,8 +135,15 @@ describe('the index of a queue', () => {
             if (asleep !== null && far === null) {
               const firstLive = entries.findIndex((entry) => entry !== DEAD);
               const deadCount = entries.filter((entry) => entry === DEAD).length;
-              const chunk = restored.restoreAsleep(base, first, entries.length, deadCount, firstLive);
-              asleep.set(chunk, entries);
+              const made = new Uint32Array(1);
+              restored.restoreAsleep(
+                Float64Array.of(1, base, first, entries.length, deadCount, firstLive),
+                0,
+                6,
+                made,
+                0,
+              );
+              asleep.set(made[0]!, entries);
               for (let i = deadCount; i < entries.length; i++) live.push(0);
               continue;
             }

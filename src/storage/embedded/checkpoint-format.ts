@@ -67,13 +67,12 @@ export class Blocks {
     for (const file of this.files) file?.close();
   }
 
-  /** Shows all blocks in order; false when one of them is good in neither file. The bytes are valid during the call. */
-  each(visit: (block: Uint8Array, at: number, number: number) => void): boolean {
+  /** Shows all blocks in order, until visit says that there was the last one; false when one of them is good in neither file. The bytes are valid during the call. */
+  each(visit: (block: Uint8Array, at: number, number: number) => boolean): boolean {
     for (let at = 0, number = 0; ; number++) {
       const block = this.read(at, number);
       if (block === null) return false;
-      visit(block, at, number);
-      if (lastKind(block) === Kind.End) return true;
+      if (visit(block, at, number)) return true;
       at += block.length;
     }
   }
@@ -128,14 +127,6 @@ function openIfPossible(disk: Disk, path: string): DiskFile | null {
   }
 }
 
-export function lastKind(block: Uint8Array): number {
-  const view = new DataView(block.buffer, block.byteOffset, block.length);
-  let kind = 0;
-  for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true))
-    kind = view.getUint32(at, true);
-  return kind;
-}
-
 export function eachEntry(block: Uint8Array, visit: (kind: number, view: DataView, at: number) => void): void {
   const view = new DataView(block.buffer, block.byteOffset, block.length);
   for (let at = BLOCK_HEADER_BYTES; at < block.length; at += view.getUint32(at + 4, true))
@@ -145,12 +136,11 @@ export function eachEntry(block: Uint8Array, visit: (kind: number, view: DataVie
 /** State entries of one space, as they stand in a block one after the other. The values are views. */
 export function* stateEntries(entries: Uint8Array): Generator<readonly [key: string, value: Uint8Array]> {
   const text = Buffer.from(entries.buffer, entries.byteOffset, entries.length);
-  for (let at = 0; at < entries.length; at += text.readUInt32LE(at + 4)) {
-    const key = at + ENTRY_HEADER_BYTES + 16 + text.readUInt32LE(at + ENTRY_HEADER_BYTES);
-    const value = key + text.readUInt32LE(at + ENTRY_HEADER_BYTES + 4);
-    yield [
-      text.toString('utf8', key, value),
-      entries.subarray(value, value + text.readUInt32LE(at + ENTRY_HEADER_BYTES + 8)),
-    ];
+  const view = new DataView(entries.buffer, entries.byteOffset, entries.length);
+  for (let at = 0; at < entries.length; at += view.getUint32(at + 4, true)) {
+    const key = at + ENTRY_HEADER_BYTES + 16 + view.getUint32(at + ENTRY_HEADER_BYTES, true);
+    const value = key + view.getUint32(at + ENTRY_HEADER_BYTES + 4, true);
+    const length = view.getUint32(at + ENTRY_HEADER_BYTES + 8, true);
+    yield [text.toString('utf8', key, value), new Uint8Array(entries.buffer, entries.byteOffset + value, length)];
   }
 }

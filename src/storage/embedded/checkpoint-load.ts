@@ -13,11 +13,10 @@ import {
   Kind,
 } from './checkpoint-format.ts';
 import type { Contents } from './contents.ts';
-import { DEAD } from './index.ts';
-import type { LifeWatch } from './index-list.ts';
-import type { EmbeddedQueue } from './queue.ts';
+import { DEAD, NOWHERE } from './index.ts';
+import { CHUNK_FIELDS, ChunkField, type LifeWatch } from './index-list.ts';
 import type { Segment } from './segments.ts';
-import { type BlockReader, NO_CHUNK, Sleepers } from './sleepers.ts';
+import { type BlockReader, Sleepers } from './sleepers.ts';
 
 export interface LoadedCheckpoint {
   readonly start: number;
@@ -66,12 +65,9 @@ interface SeenBlock {
   readonly at: number;
   readonly number: number;
   readonly file: 0 | 1;
-  /** What it holds, CHUNK_FIELDS each, when that is index entries and nothing else. */
+  /** What it holds, CHUNK_FIELDS each (index-list.ts), when that is index entries and nothing else. */
   readonly chunks: Float64Array | null;
 }
-
-/** Of a chunk: its queue's id, base, first sequence, the word with its count and how many of it are dead, and how many at its beginning are. */
-const CHUNK_FIELDS = 5;
 
 interface Content {
   readonly ending: number;
@@ -86,10 +82,12 @@ function lookThrough(files: Blocks): Content | null {
     const words = wordsOf(block);
     let entries = 0;
     let others = 0;
+    let kind = 0;
     for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; at += words[at + 1]! >>> 2) {
-      if (words[at] === Kind.Entries) entries++;
+      kind = words[at]!;
+      if (kind === Kind.Entries) entries++;
       else others++;
-      if (words[at] === Kind.End) ending = words[at + 4]!;
+      if (kind === Kind.End) ending = words[at + 4]!;
     }
     blocks.push({
       at: blockAt,
@@ -97,6 +95,7 @@ function lookThrough(files: Blocks): Content | null {
       file: files.foundIn,
       chunks: others === 0 ? chunksOf(block, words, entries) : null,
     });
+    return kind === Kind.End;
   });
   return whole ? { ending, blocks } : null;
 }
@@ -107,14 +106,16 @@ function chunksOf(block: Uint8Array, words: Uint32Array, entries: number): Float
   let to = 0;
   for (let at = BLOCK_HEADER_BYTES >>> 2, end = words.length; at < end; at += words[at + 1]! >>> 2) {
     const body = at + (ENTRY_HEADER_BYTES >>> 2);
-    const count = words[body + 1]! & 0xffff;
+    const shape = words[body + 1]!;
+    const count = shape & 0xffff;
     let dead = 0;
     while (dead < count && words[body + 6 + dead] === DEAD) dead++;
-    chunks[to] = words[body]!;
-    chunks[to + 1] = doubles[(body + 4) >>> 1]!;
-    chunks[to + 2] = doubles[(body + 2) >>> 1]!;
-    chunks[to + 3] = words[body + 1]!;
-    chunks[to + 4] = dead;
+    chunks[to + ChunkField.Queue] = words[body]!;
+    chunks[to + ChunkField.Base] = doubles[(body + 4) >>> 1]!;
+    chunks[to + ChunkField.First] = doubles[(body + 2) >>> 1]!;
+    chunks[to + ChunkField.Count] = count;
+    chunks[to + ChunkField.Dead] = shape >>> 16;
+    chunks[to + ChunkField.DeadFirst] = dead;
     to += CHUNK_FIELDS;
   }
   return chunks;
@@ -132,7 +133,8 @@ class Loading {
   private readonly sleepers: Sleepers | null;
   /** Nothing changed while the checkpoint was written: what it says of segments is true of the entries. */
   private readonly exact: boolean;
-  private readonly nexts: [queue: number, next: number][] = [];
+  /** Queues and what their next message gets, one after the other. */
+  private readonly nexts: number[] = [];
   private readonly totals: [segment: Segment, total: number][] = [];
   private start = 0;
   private reach = 0;
@@ -156,35 +158,30 @@ class Loading {
     const { content, contents, sleepers } = this;
     for (const { at, number, file, chunks } of content.blocks) {
       if (sleepers !== null && chunks !== null) {
-        sleepers.beginBlock(at, number);
-        this.leave(chunks, sleepers);
+        sleepers.add(at, number, this.leave(chunks));
         continue;
       }
       const block = this.files.readAgain(at, number, file);
       assert(block !== null, 'a checkpoint that was whole can not be read a second time');
       this.visit(block);
     }
-    for (const [id, next] of this.nexts) contents.queuesById.get(id)?.endRestore(next);
+    const { nexts } = this;
+    for (let i = 0; i < nexts.length; i += 2) contents.queuesById.get(nexts[i]!)?.endRestore(nexts[i + 1]!);
     for (const [segment, total] of this.totals) segment.total = Math.max(segment.live, total);
     return { start: this.start, reach: this.reach, clean: content.ending !== Ending.Running };
   }
 
-  /** Puts the chunks of a block with nothing but entries in place, and leaves their entries where they are. */
-  private leave(chunks: Float64Array, sleepers: Sleepers): void {
-    const { queuesById } = this.contents;
-    let id = 0;
-    let queue: EmbeddedQueue | undefined;
-    for (let at = 0; at < chunks.length; at += CHUNK_FIELDS) {
-      if (chunks[at] !== id) {
-        id = chunks[at]!;
-        queue = queuesById.get(id);
-      }
-      const shape = chunks[at + 3]!;
-      sleepers.add(
-        queue?.restoreAsleep(chunks[at + 1]!, chunks[at + 2]!, shape & 0xffff, shape >>> 16, chunks[at + 4]!) ??
-          NO_CHUNK,
-      );
+  /** Puts the chunks of a block with nothing but entries in place, and leaves their entries where they are. Returns their numbers. */
+  private leave(chunks: Float64Array): Uint32Array {
+    const made = new Uint32Array(chunks.length / CHUNK_FIELDS).fill(NOWHERE);
+    for (let at = 0; at < chunks.length; ) {
+      const id = chunks[at]!;
+      let to = at + CHUNK_FIELDS;
+      while (to < chunks.length && chunks[to] === id) to += CHUNK_FIELDS;
+      this.contents.queuesById.get(id)?.restoreAsleep(chunks, at, to, made, at / CHUNK_FIELDS);
+      at = to;
     }
+    return made;
   }
 
   private visit(block: Uint8Array): void {
@@ -209,7 +206,7 @@ class Loading {
           const durability = words[body + 1] === Durability.Fsync ? Durability.Fsync : Durability.Written;
           const name = text.toString('utf8', body * 4 + 24, body * 4 + 24 + words[body + 4]!);
           this.contents.restoreQueue(words[body]!, name, durability);
-          this.nexts.push([words[body]!, doubles[(body + 2) >>> 1]!]);
+          this.nexts.push(words[body]!, doubles[(body + 2) >>> 1]!);
           break;
         }
         case Kind.Set: {

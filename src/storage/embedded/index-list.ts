@@ -18,6 +18,10 @@ export interface LifeWatch extends Watch {
   onLive(position: number, count: number): void;
 }
 
+/** What is known of a chunk whose entries are elsewhere: the id of its queue, its base, its first sequence, how many entries it has, how many of them are settled, and how many at its beginning are. */
+export const ChunkField = { Queue: 0, Base: 1, First: 2, Count: 3, Dead: 4, DeadFirst: 5 } as const;
+export const CHUNK_FIELDS = 6;
+
 export class IndexList {
   nextSequence = 1;
   count = 0;
@@ -295,18 +299,41 @@ export class IndexList {
     this.tailBase = base;
   }
 
-  /** As restore(), with entries that come later: `dead` of them are settled, those below firstLive among them. Returns the chunk, or NOWHERE when nothing in it is alive. */
-  restoreAsleep(base: number, first: number, length: number, dead: number, firstLive: number): number {
+  /**
+   * As restore(), of chunks whose entries come later: what is known of each is in fields[from, to), CHUNK_FIELDS of it. Puts their numbers into `made` from `at` on, NOWHERE for one in which nothing
+   * is alive.
+   */
+  restoreAsleep(fields: Float64Array, from: number, to: number, made: Uint32Array, at: number): void {
     const { index } = this;
     this.closeTail();
     this.page = NO_PAGE;
     this.pageAt = 0;
     this.pageEnd = 0;
-    this.nextSequence = first + length;
-    if (dead === length) return NOWHERE;
-    const chunk = index.makeSleeping(classFor(length), base, first);
-    this.takeIn(chunk, first, length, dead, firstLive);
-    return chunk;
+    // As long as it has to be: one that grows by push() takes room for 17.
+    const chunks = this.chunks === EMPTY ? new Array<number>((to - from) / CHUNK_FIELDS) : this.chunks;
+    let length = this.chunks.length;
+    let live = 0;
+    let next = at;
+    for (let field = from; field < to; field += CHUNK_FIELDS, next++) {
+      const first = fields[field + ChunkField.First]!;
+      const count = fields[field + ChunkField.Count]!;
+      const dead = fields[field + ChunkField.Dead]!;
+      if (dead === count) {
+        made[next] = NOWHERE;
+        continue;
+      }
+      const chunk = index.makeSleeping(classFor(count), fields[field + ChunkField.Base]!, first);
+      index.count[chunk] = count;
+      index.dead[chunk] = dead;
+      if (this.count + live === 0) this.firstSequence = first + fields[field + ChunkField.DeadFirst]!;
+      live += count - dead;
+      chunks[length++] = chunk;
+      made[next] = chunk;
+    }
+    chunks.length = length;
+    if (length > 0) this.chunks = chunks;
+    this.count += live;
+    this.nextSequence = fields[to - CHUNK_FIELDS + ChunkField.First]! + fields[to - CHUNK_FIELDS + ChunkField.Count]!;
   }
 
   private takeIn(chunk: number, first: number, length: number, dead: number, firstLive: number): void {

@@ -2,10 +2,7 @@
 // only its queues and chunks in place: the entries of millions of messages, memory that has never been touched, come when somebody asks for one of them, a block of the checkpoint
 // at a time, and soon anyway (wakeNext). The next checkpoint looks at every entry, so that none sleeps when the file goes.
 import { eachEntry, Kind } from './checkpoint-format.ts';
-import type { ChunkSource, Index } from './index.ts';
-
-/** In the place of an entry that made no chunk: all of it was settled. */
-export const NO_CHUNK = 0xffffffff;
+import { type ChunkSource, type Index, NOWHERE } from './index.ts';
 
 /** Shows the block of this number, which begins at this place of the checkpoint; throws when it can not be read any more. */
 export type BlockReader = (at: number, number: number, visit: (block: Uint8Array) => void) => void;
@@ -13,10 +10,10 @@ export type BlockReader = (at: number, number: number, visit: (block: Uint8Array
 interface SleepingBlock {
   readonly at: number;
   readonly number: number;
-  /** In the order of its entries. */
-  readonly chunks: number[];
+  /** In the order of its entries; NOWHERE for one that made no chunk: all of it was settled. */
+  readonly chunks: Uint32Array;
   /** The lowest of them: chunks are numbered in the order they are put in place. */
-  first: number;
+  readonly first: number;
 }
 
 export class Sleepers implements ChunkSource {
@@ -32,17 +29,11 @@ export class Sleepers implements ChunkSource {
     index.source = this;
   }
 
-  /** What is added from now on stands in this block. */
-  beginBlock(at: number, number: number): void {
-    const last = this.blocks.at(-1);
-    if (last !== undefined && last.first === NO_CHUNK) this.blocks.pop();
-    this.blocks.push({ at, number, chunks: [], first: NO_CHUNK });
-  }
-
-  add(chunk: number): void {
-    const block = this.blocks.at(-1)!;
-    block.chunks.push(chunk);
-    if (chunk < block.first) block.first = chunk;
+  /** The block of this number, which begins at this place, has the entries of these chunks. */
+  add(at: number, number: number, chunks: Uint32Array): void {
+    let first = NOWHERE;
+    for (let i = 0; i < chunks.length; i++) if (chunks[i]! < first) first = chunks[i]!;
+    if (first !== NOWHERE) this.blocks.push({ at, number, chunks, first });
   }
 
   wake(chunk: number): void {
