@@ -339,6 +339,7 @@ export class Broker implements StorageListener {
 
   /** Ends an atomic unit of the log: the end of a turn. */
   endUnit(): void {
+    this.storage.poll?.();
     this.tellSettled();
     this.storage.endUnit();
   }

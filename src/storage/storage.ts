@@ -38,6 +38,8 @@ export interface Storage {
   checkSpace?(): void;
   /** Recovers. Codecs are needed to make runs out of what was stored; a record of an unknown codec is an error. */
   open(codecs: ReadonlyMap<number, Codec>, listener: StorageListener): Promise<RecoveryReport>;
+  /** Says now (onDurable) what has become durable, rather than in a later turn. Called before a unit ends: what follows from it is still part of the unit. */
+  poll?(): void;
   /** Ends an atomic unit: what was appended since the last call belongs together. Called at the end of every turn that may have appended something. */
   endUnit(): void;
   /** Makes everything durable, then closes. */

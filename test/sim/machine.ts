@@ -73,11 +73,13 @@ export class Machine {
     this.slotsAtRest = this.world.arena.borrowedCount;
     if (this.epochMs !== 0) this.world.clock.advance(this.epochMs - this.world.clock.realtime());
     tamper(this.world);
-    let opened = false;
-    const opening = this.world.open().then(() => {
-      opened = true;
+    let over = false;
+    const opening = this.world.open().finally(() => {
+      over = true;
     });
-    for (let i = 0; !opened; i++) {
+    // Said below.
+    opening.catch(() => undefined);
+    for (let i = 0; !over; i++) {
       if (i > OPENING_STEPS_MAX) throw new Error('the broker does not come up');
       this.stepDisk();
       await Promise.resolve();
@@ -98,8 +100,13 @@ export class Machine {
       disk,
       random: this.dice,
       crew: (directory) => {
-        this.crew = new InlineCrew(disk, directory, this.dice.chance(0.5), faults);
-        return this.crew;
+        const crew = new InlineCrew(disk, directory, this.dice.chance(0.5), faults);
+        // A thread of its own may have written the frame by now.
+        crew.onPoll = () => {
+          if (!this.dead && this.crew === crew && this.dice.chance(0.3)) crew.stepWriter();
+        };
+        this.crew = crew;
+        return crew;
       },
       segmentBytes: SEGMENT_BYTES,
       checkpointBytes: CHECKPOINT_BYTES,

@@ -22,6 +22,8 @@ export interface Crew {
   /** Memory that frames are built in; page-aligned, shared with the writer. */
   makeMemory(bytes: number): Uint8Array;
   submit(frame: FrameOrder): void;
+  /** Takes in now what the writer has done, which otherwise comes in a later turn. */
+  poll(): void;
   keep(job: KeeperJob, done: JobDone): void;
   /** In a later turn, when others have had theirs; never, when it is stopped before. */
   later(then: () => void): void;
@@ -35,6 +37,8 @@ export class InlineCrew implements Crew {
   private readonly frames: FrameOrder[] = [];
   private readonly jobs: { job: KeeperJob; done: JobDone }[] = [];
   private failed = false;
+  /** What poll() does. */
+  onPoll: () => void = () => undefined;
 
   constructor(disk: Disk, directory: string, direct: boolean, faults: Faults) {
     this.writer = new Writer(disk, directory, direct, faults);
@@ -64,6 +68,10 @@ export class InlineCrew implements Crew {
 
   submit(frame: FrameOrder): void {
     this.frames.push(frame);
+  }
+
+  poll(): void {
+    this.onPoll();
   }
 
   keep(job: KeeperJob, done: JobDone): void {

@@ -292,7 +292,12 @@ export class IndexList {
         watch.onLive(entry === FAR ? far![k]! : base + entry * 4, 1);
       }
     }
-    this.takeIn(chunk, first, length, dead, firstLive);
+    index.count[chunk] = length;
+    index.dead[chunk] = dead;
+    if (this.chunks === EMPTY) this.chunks = [chunk];
+    else this.chunks.push(chunk);
+    if (this.count === 0) this.firstSequence = first + firstLive;
+    this.count += length - dead;
     this.page = page;
     this.pageAt = from + length;
     this.pageEnd = this.pageAt;
@@ -334,15 +339,6 @@ export class IndexList {
     if (length > 0) this.chunks = chunks;
     this.count += live;
     this.nextSequence = fields[to - CHUNK_FIELDS + ChunkField.First]! + fields[to - CHUNK_FIELDS + ChunkField.Count]!;
-  }
-
-  private takeIn(chunk: number, first: number, length: number, dead: number, firstLive: number): void {
-    this.index.count[chunk] = length;
-    this.index.dead[chunk] = dead;
-    if (this.chunks === EMPTY) this.chunks = [chunk];
-    else this.chunks.push(chunk);
-    if (this.count === 0) this.firstSequence = first + firstLive;
-    this.count += length - dead;
   }
 
   /** Ends a series of restore(): `next` is what the next message gets. */

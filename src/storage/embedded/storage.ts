@@ -71,6 +71,7 @@ const RESTING_BYTES = 256 * 1024;
 
 export class EmbeddedStorage implements Storage, CommitLog {
   readonly log: CommitLog = this;
+  readonly poll = (): void => this.crew?.poll();
   private readonly options: EmbeddedOptions;
   private readonly faults: Faults;
   private contents: Contents;
@@ -415,7 +416,6 @@ export class EmbeddedStorage implements Storage, CommitLog {
   }
 
   private wakeWaiters(): void {
-    if (this.idleWaiters.length === 0) return;
     for (const look of this.idleWaiters.splice(0)) look();
   }
 

@@ -166,6 +166,11 @@ export class ThreadCrew implements Crew {
     this.order(frame);
   }
 
+  poll(): void {
+    // The promise that waits for the same is told, too, finds nothing left, and waits for the next.
+    if (this.submitted !== this.done) this.collect();
+  }
+
   keep(job: KeeperJob, done: JobDone): void {
     const id = this.nextJob++;
     this.jobs.set(id, done);
