@@ -31,6 +31,43 @@ function onDisk(direct: boolean): () => Promise<Engine> {
 storageConformance('embedded, threads, direct writes', onDisk(true));
 storageConformance('embedded, threads, buffered writes', onDisk(false));
 
+describe('what the writer has done', () => {
+  it('is taken in when it is asked for, also by who is being told of it', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'sluice-storage-'));
+    const options = { ...SMALL, directory, disk: new NodeDisk(), random: new SystemRandom(), crew: threadCrew() };
+    const storage = new EmbeddedStorage(options);
+    const told: number[] = [];
+    await storage.open(CODECS, {
+      onDurable: (position) => {
+        told.push(position);
+        storage.poll();
+      },
+      onFailed: (error) => {
+        throw error;
+      },
+      onFull: () => undefined,
+    });
+    const to = targets([storage.log.openQueue('q', Durability.Fsync)]);
+    // The thread comes with its first frame.
+    storage.append(textRun('first'), to);
+    storage.endUnit();
+    while (storage.durablePosition < storage.position) await new Promise((resolve) => setImmediate(resolve));
+    // From here on the event loop has no turn: nothing else than poll() can have seen it.
+    for (let i = 0; i < 50; i++) {
+      storage.append(textRun(`message ${i}`), to);
+      storage.endUnit();
+      storage.poll();
+    }
+    for (const until = Date.now() + 10_000; storage.durablePosition < storage.position && Date.now() < until; )
+      storage.poll();
+    expect(storage.durablePosition).toBe(storage.position);
+    expect(told).toEqual([...told].sort((a, b) => a - b));
+    expect(told.at(-1)).toBe(storage.position);
+    await storage.close();
+    rmSync(directory, { recursive: true });
+  });
+});
+
 describe('the data directory', () => {
   it('belongs to one broker at a time, and to its owner alone', async () => {
     const directory = join(mkdtempSync(join(tmpdir(), 'sluice-storage-')), 'data');

@@ -246,7 +246,8 @@ export class ThreadCrew implements Crew {
 
   private collect(): void {
     const now = Atomics.load(this.control, Control.Done);
-    while ((this.done | 0) !== now && !this.failed) {
+    // Who is told may end a turn, and that takes in what is newer still.
+    while (((now - this.done) | 0) > 0 && !this.failed) {
       this.done++;
       const frame = this.outstanding.shift()!;
       // Memory made for one frame, which begins at 0, is let go with it; in the ring no frame begins there.
