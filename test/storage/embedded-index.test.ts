@@ -1,6 +1,6 @@
 // The index against a plain map, with positions as far apart as those of a log that has been written for years.
 import { describe, expect, it } from 'vitest';
-import { type ChunkSource, DEAD, Index } from '../../src/storage/embedded/index.ts';
+import { type ChunkSource, DEAD, Index, NOWHERE } from '../../src/storage/embedded/index.ts';
 import { IndexList } from '../../src/storage/embedded/index-list.ts';
 import { Dice } from '../sim/dice.ts';
 
@@ -131,22 +131,26 @@ describe('the index of a queue', () => {
           const asleep = dice.chance(0.5) ? new Map<number, Uint32Array>() : null;
           const chunks = dumped(list);
           if (asleep !== null) index.source = new Dormitory(index, asleep);
+          // Chunks that sleep come several at a time, as many as stand side by side.
+          let sleeping: { fields: number[]; entries: Uint32Array }[] = [];
+          const putAsleep = (): void => {
+            if (sleeping.length === 0) return;
+            const fields = Float64Array.from(sleeping.flatMap((one) => one.fields));
+            const made = new Uint32Array(sleeping.length);
+            restored.restoreAsleep(fields, 0, fields.length, made, 0);
+            for (let i = 0; i < made.length; i++) if (made[i] !== NOWHERE) asleep!.set(made[i]!, sleeping[i]!.entries);
+            sleeping = [];
+          };
           for (const { base, first, entries, far } of chunks) {
             if (asleep !== null && far === null) {
               const firstLive = entries.findIndex((entry) => entry !== DEAD);
               const deadCount = entries.filter((entry) => entry === DEAD).length;
-              const made = new Uint32Array(1);
-              restored.restoreAsleep(
-                Float64Array.of(1, base, first, entries.length, deadCount, firstLive),
-                0,
-                6,
-                made,
-                0,
-              );
-              asleep.set(made[0]!, entries);
+              sleeping.push({ fields: [1, base, first, entries.length, deadCount, firstLive], entries });
               for (let i = deadCount; i < entries.length; i++) live.push(0);
+              if (dice.chance(0.3)) putAsleep();
               continue;
             }
+            putAsleep();
             restored.restore(base, first, Uint32Array.of(7, ...entries, 7), 1, entries.length, far, {
               onLive: (position, count) => {
                 for (let i = 0; i < count; i++) live.push(position);
@@ -154,6 +158,7 @@ describe('the index of a queue', () => {
               isTogether: () => dice.chance(0.5),
             });
           }
+          putAsleep();
           restored.endRestore(list.nextSequence);
           expect(live.length).toBe(model.size);
           list.clear();
