@@ -100,6 +100,7 @@ export class MqttPublisher extends Publisher {
   }
 
   onBytes(bytes: Buffer, _view: DataView, start: number, end: number): number {
+    const now = nowUs();
     const out = this.link.out;
     let at = start;
     let answers = 0;
@@ -118,7 +119,7 @@ export class MqttPublisher extends Publisher {
           this.onConnack(bytes[at + 3]!);
           break;
         case packetType.puback:
-          expected = this.qos === 1 && this.settle(id);
+          expected = this.qos === 1 && this.settle(id, now);
           answers++;
           break;
         case packetType.pubrec: // [MQTT-4.3.3-1]
@@ -130,7 +131,7 @@ export class MqttPublisher extends Publisher {
           out.end += 4;
           break;
         case packetType.pubcomp:
-          expected = this.qos === 2 && this.settle(id);
+          expected = this.qos === 2 && this.settle(id, now);
           answers++;
           break;
         case packetType.pingresp:

@@ -6,6 +6,9 @@
 //
 // The stamp is in microseconds of this process's clock, modulo 2^32 (71 minutes).
 
+// Imported, because the global of this name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
+
 export const seqAt = 0;
 export const stampAt = 4;
 export const laneAt = 8;

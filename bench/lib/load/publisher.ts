@@ -13,7 +13,6 @@ import type { Histogram } from '../histogram.ts';
 import type { Deliveries } from './inbox.ts';
 import type { Layout } from './layout.ts';
 import type { Endpoint, Link } from './link.ts';
-import { nowUs } from './payload.ts';
 import { answered, type LoadPlan } from './plan.ts';
 
 /** What endpoints tell the run they belong to. */
@@ -44,7 +43,11 @@ const slabBytesMax = 512 * 1024 * 1024;
 /** Rounds of a mixed load that differ. */
 const SHUFFLED_ROUNDS = 4;
 
-const slot = { free: 0, sent: 1, received: 2 } as const;
+/** What a place of the answers owed holds besides the identifier, above it; 0 is a free place. */
+const owed = { answer: 1 << 16, release: 2 << 16 } as const;
+/** Places per message in flight: an identifier whose place is still taken is passed over, and few are. */
+const PLACES_PER_MESSAGE = 4;
+const ID_MAX = 65_535;
 
 export abstract class Publisher implements Endpoint {
   readonly index: number;
@@ -68,9 +71,10 @@ export abstract class Publisher implements Endpoint {
   protected slabView = new DataView(this.slab.buffer);
   protected frameBytes = 0;
   protected lastId = 0;
-  /** By packet identifier, only where messages are answered: its slot, and when the message was stamped. */
-  protected readonly slots: Uint8Array;
-  protected readonly stamps: Uint32Array;
+  /** Only where messages are answered, by the low bits of the packet identifier: who is owed what, and when the message was stamped. As small as it can be: it is walked all the time. */
+  private readonly owing: Uint32Array;
+  private readonly stamps: Uint32Array;
+  private readonly placeMask: number;
   private orderIndex = 0;
   private sentOfRound = 0;
   private round = 0;
@@ -84,8 +88,10 @@ export abstract class Publisher implements Endpoint {
     this.order = plan.mixed && this.lanes.length > 1 ? shuffledRounds(this.lanes, SHUFFLED_ROUNDS, index) : this.lanes;
     const isAnswered = answered(plan);
     this.inFlightMax = isAnswered ? plan.inFlight : Number.POSITIVE_INFINITY;
-    this.slots = new Uint8Array(isAnswered ? 65_536 : 0);
-    this.stamps = new Uint32Array(isAnswered ? 65_536 : 0);
+    const places = isAnswered ? placesFor(plan.inFlight) : 0;
+    this.owing = new Uint32Array(places);
+    this.stamps = new Uint32Array(places);
+    this.placeMask = places - 1;
   }
 
   abstract onOpen(): void;
@@ -141,29 +147,31 @@ export abstract class Publisher implements Endpoint {
     }
   }
 
-  /** The identifier is answered for good; false when it was not waiting for that. */
-  protected settle(id: number): boolean {
-    if (this.slots[id] === slot.free || this.slots[id] === undefined) return false;
-    this.slots[id] = slot.free;
+  /** The identifier is answered for good, by what a read at `nowUs` brought; false when it was not waiting for that. */
+  protected settle(id: number, nowUs: number): boolean {
+    const place = id & this.placeMask;
+    if ((this.owing[place]! & ID_MAX) !== id || id === 0) return false;
+    this.owing[place] = 0;
     this.inFlight--;
-    const stampUs = this.stamps[id]!;
-    if (this.shared.deliveries.isMeasured(stampUs)) this.shared.answers.record((nowUs() - stampUs) >>> 0);
+    const stampUs = this.stamps[place]!;
+    if (this.shared.deliveries.isMeasured(stampUs)) this.shared.answers.record(nowUs > stampUs ? nowUs - stampUs : 0);
     return true;
   }
 
   /** QoS 2: the first answer; false when the identifier was not waiting for that. */
   protected markReceived(id: number): boolean {
-    if (this.slots[id] !== slot.sent) return false;
-    this.slots[id] = slot.received;
+    const place = id & this.placeMask;
+    if (this.owing[place] !== (id | owed.answer)) return false;
+    this.owing[place] = id | owed.release;
     return true;
   }
 
   private stamp(at: number, stampUs: number): void {
     let id = 0;
-    if (this.slots.length > 0) {
+    if (this.owing.length > 0) {
       id = this.nextId();
-      this.slots[id] = slot.sent;
-      this.stamps[id] = stampUs;
+      this.owing[id & this.placeMask] = id | owed.answer;
+      this.stamps[id & this.placeMask] = stampUs;
       this.inFlight++;
     }
     this.patch(at, this.round, this.order[this.orderIndex]!, stampUs, id);
@@ -177,8 +185,8 @@ export abstract class Publisher implements Endpoint {
 
   private nextId(): number {
     let id = this.lastId;
-    do id = id === 65_535 ? 1 : id + 1;
-    while (this.slots[id] !== slot.free);
+    do id = id === ID_MAX ? 1 : id + 1;
+    while (this.owing[id & this.placeMask] !== 0);
     this.lastId = id;
     return id;
   }
@@ -203,4 +211,11 @@ function shuffledRounds(lanes: Uint32Array, rounds: number, seed: number): Uint3
     }
   }
   return order;
+}
+
+/** A power of two. */
+function placesFor(inFlight: number): number {
+  let places = 16;
+  while (places < inFlight * PLACES_PER_MESSAGE && places <= ID_MAX) places *= 2;
+  return places;
 }

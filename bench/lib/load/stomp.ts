@@ -124,6 +124,7 @@ export class StompPublisher extends Publisher {
   }
 
   onBytes(bytes: Buffer, _view: DataView, start: number, end: number): number {
+    const now = nowUs();
     const scan = this.scan;
     let at = start;
     let answers = 0;
@@ -136,7 +137,7 @@ export class StompPublisher extends Publisher {
       if (scan.command === command.receipt) {
         let id = 0;
         for (let digit = scan.idStart; digit < scan.idEnd; digit++) id = id * 10 + bytes[digit]! - 0x30;
-        if (!this.settle(id)) {
+        if (!this.settle(id, now)) {
           this.onClosed(`RECEIPT ${id} for nothing`);
           return end;
         }
