@@ -76,6 +76,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   keepAliveMs = 0;
   /** It is not read from while this is more than 0. */
   pauseCount = 0;
+  listedAwaiting = false;
   /** No PUBLISH may be taken for now, and one waits to be. */
   private onHold = false;
   private stalled = false;
@@ -350,9 +351,12 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
 
   // ---- Publisher, SessionLink
 
+  get awaitsDurable(): boolean {
+    return !this.confirms.empty;
+  }
+
   onDurable(position: number): void {
     this.confirms.release(position, this);
-    if (this.confirms.empty) this.adapter.broker.awaitsNoMore(this);
   }
 
   onConfirm(what: number, extra: object | null, count: number): void {
@@ -564,6 +568,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
       // [MQTT-3.1.2-23] [MQTT-4.1.0-1] [MQTT-4.1.0-2], [3.1.1 MQTT-4.1.0-1] [3.1.1 MQTT-4.1.0-2]
       if (owns) this.vhost.sessions.detach(session);
     }
+    this.confirms.clear();
     this.adapter.broker.forgetPublisher(this);
     this.adapter.broker.onOutputDrained();
   }

@@ -62,6 +62,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
   readonly transactions: Transactions;
   readonly temporary: Temporary;
   readonly confirms = new ConfirmRing();
+  listedAwaiting = false;
   readonly subscriptions = new Map<string, Subscription>();
   readonly byPlace = new Map<number, Subscription>();
   state: ConnectionState = ConnectionState.AwaitConnect;
@@ -380,9 +381,12 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
 
   // ---- Publisher
 
+  get awaitsDurable(): boolean {
+    return !this.confirms.empty;
+  }
+
   onDurable(position: number): void {
     this.confirms.release(position, this);
-    if (this.confirms.empty) this.adapter.broker.awaitsNoMore(this);
   }
 
   onConfirm(what: number, extra: object | null): void {
@@ -502,6 +506,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
     this.endAll();
     this.adapter.forget(this);
     this.transport.end();
+    this.confirms.clear();
     this.adapter.broker.forgetPublisher(this);
     this.adapter.broker.onOutputDrained();
   }

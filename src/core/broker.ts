@@ -75,7 +75,9 @@ export class Broker implements StorageListener {
   readonly sequences: number[] = [];
   private readonly principal: (name: string) => Principal;
   private readonly storage: Storage;
-  private readonly awaiting = new Set<Publisher>();
+  private readonly awaiting: Publisher[] = [];
+  /** What those who wait are being told at the moment; 0 when nothing is. */
+  private tellingPosition = 0;
   private readonly undrained = new Set<Publisher>();
   private readonly slowed = new Set<Publisher>();
   /** Those that wait for memory. */
@@ -143,18 +145,15 @@ export class Broker implements StorageListener {
 
   // ---- who waits
 
-  /** Publisher.onDurable will be called with every growth of the durable position until the publisher says it waits no longer. */
+  /** Publisher.onDurable will be called with every growth of the durable position while the publisher's awaitsDurable holds. */
   awaitDurable(publisher: Publisher): void {
-    this.awaiting.add(publisher);
-  }
-
-  awaitsNoMore(publisher: Publisher): void {
-    this.awaiting.delete(publisher);
+    if (publisher.listedAwaiting) return;
+    publisher.listedAwaiting = true;
+    this.awaiting.push(publisher);
   }
 
   /** The publisher's connection is gone. */
   forgetPublisher(publisher: Publisher): void {
-    this.awaiting.delete(publisher);
     this.undrained.delete(publisher);
     this.slowed.delete(publisher);
     this.onHold.delete(publisher);
@@ -202,8 +201,32 @@ export class Broker implements StorageListener {
 
   onDurable(position: number): void {
     if (this.held.length > 0) this.releaseHeld(position);
-    for (const publisher of this.awaiting) publisher.onDurable(position);
+    this.tellAwaiting(position);
     if (this.slowed.size > 0) this.resumeSlowed();
+  }
+
+  /** Those who wait no more, because this was all or because they are gone, leave the list. Who is told may ask again, or for others. */
+  private tellAwaiting(position: number): void {
+    const within = this.tellingPosition !== 0;
+    // Who is told may end a turn, and so learn of more: the pass that is under way goes on with that, and begins again for those it has told before.
+    this.tellingPosition = position;
+    if (within) return;
+    const { awaiting } = this;
+    try {
+      for (let told = 0; told < this.tellingPosition; ) {
+        told = this.tellingPosition;
+        let kept = 0;
+        for (let i = 0; i < awaiting.length; i++) {
+          const publisher = awaiting[i]!;
+          if (publisher.awaitsDurable) publisher.onDurable(this.tellingPosition);
+          if (publisher.awaitsDurable) awaiting[kept++] = publisher;
+          else publisher.listedAwaiting = false;
+        }
+        awaiting.length = kept;
+      }
+    } finally {
+      this.tellingPosition = 0;
+    }
   }
 
   private resumeSlowed(): void {
@@ -219,7 +242,7 @@ export class Broker implements StorageListener {
 
   onFailed(error: Error): void {
     this.failed = error;
-    for (const publisher of [...this.awaiting]) publisher.onLogFailed();
+    for (const publisher of [...this.awaiting]) if (publisher.awaitsDurable) publisher.onLogFailed();
   }
 
   private releaseHeld(position: number): void {

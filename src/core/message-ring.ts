@@ -1,5 +1,5 @@
 // The messages of a queue that are in memory, as parallel arrays in a ring: no object per message. A message is named by its tag, which grows by one per message and
-// is never reused; tag & mask is its place.
+// is never reused; tag & mask is its place. Which run it comes from is known by its stretch (stretches.ts).
 //
 //        head                cursor                 tail
 //   ──────┼────────────────────┼──────────────────────┼──────
@@ -11,6 +11,7 @@
 import { assert } from '../lib/assert.ts';
 import type { DeliveryOptions } from './delivery.ts';
 import type { Run } from './run.ts';
+import { Stretches } from './stretches.ts';
 
 export const EntryState = { Gone: 0, Ready: 1, Unsettled: 2, Held: 3 } as const;
 export type EntryState = (typeof EntryState)[keyof typeof EntryState];
@@ -33,7 +34,6 @@ const CAPACITY_STRAGGLERS = 1024;
 const RETURNED_STALE_MAX = 64;
 
 /** Of every ring before its first message: nobody writes to them. */
-const NO_OBJECTS: null[] = [];
 const NO_TAGS: number[] = [];
 const NO_WORDS = new Uint32Array(0);
 const NO_BYTES = new Uint8Array(0);
@@ -49,14 +49,11 @@ export class MessageRing {
   unsettledCount = 0;
   private capacity = 0;
   private mask = 0;
-  private runs: (Run | null)[] = NO_OBJECTS;
-  private options: (DeliveryOptions | null)[] = NO_OBJECTS;
-  private indexes: Uint32Array = NO_WORDS;
+  private readonly stretches = new Stretches();
+  private places: Uint32Array = NO_WORDS;
   private states: Uint8Array = NO_BYTES;
   private attempts: Uint8Array = NO_BYTES;
   private owners: Uint32Array = NO_WORDS;
-  /** Sequence in the log, 0 when not logged. Allocated with the first logged message. */
-  private sequences: Float64Array | null = null;
   /** A binary heap, the smallest tag first. Entries of messages that are gone stay until they are met, or outnumber the others. */
   private returned: number[] = NO_TAGS;
   private returnedStale = 0;
@@ -72,18 +69,16 @@ export class MessageRing {
     state: EntryState,
   ): void {
     if (this.tail + count - this.head > this.capacity) this.makeRoom(count);
-    if (firstSequence !== 0 && this.sequences === null) this.sequences = new Float64Array(this.capacity);
-    const { mask, runs, indexes, states, attempts } = this;
+    const { mask, places, states, attempts, owners } = this;
     let tag = this.tail;
+    const stretch = this.stretches.add(run, index, count, options, tag, firstSequence);
+    const before = state === EntryState.Unsettled ? 1 : 0;
     for (let i = 0; i < count; i++, tag++) {
       const at = tag & mask;
-      runs[at] = run;
-      this.options[at] = options;
-      indexes[at] = index + i;
+      places[at] = stretch;
       states[at] = state;
-      attempts[at] = state === EntryState.Unsettled ? 1 : 0;
-      this.owners[at] = 0;
-      if (this.sequences !== null) this.sequences[at] = firstSequence === 0 ? 0 : firstSequence + i;
+      attempts[at] = before;
+      owners[at] = 0;
     }
     this.tail = tag;
     if (state === EntryState.Unsettled) {
@@ -114,19 +109,14 @@ export class MessageRing {
   /** How many entries from `tag` on, at most `limit`, are consecutive messages of one run with the same options, ready and never delivered. */
   span(tag: number, limit: number): number {
     if (tag < this.cursor || limit <= 1) return 1;
-    const { mask, runs, indexes, states } = this;
+    const { mask, states, attempts } = this;
     const first = tag & mask;
-    const run = runs[first];
-    const options = this.options[first];
-    if (this.attempts[first] !== 0) return 1;
-    const index = indexes[first]!;
-    const end = Math.min(this.tail, tag + limit, tag + run!.count - index);
+    if (attempts[first] !== 0) return 1;
+    const end = Math.min(this.tail, tag + limit, this.stretches.endOf(this.places[first]!));
     let next = tag + 1;
-    while (next < end) {
+    for (; next < end; next++) {
       const at = next & mask;
-      if (states[at] !== EntryState.Ready || runs[at] !== run || this.options[at] !== options) break;
-      if (indexes[at] !== index + (next - tag) || this.attempts[at] !== 0) break;
-      next++;
+      if (states[at] !== EntryState.Ready || attempts[at] !== 0) break;
     }
     return next - tag;
   }
@@ -193,30 +183,35 @@ export class MessageRing {
     const at = tag & this.mask;
     const state = this.states[at]!;
     if (state === EntryState.Gone) return false;
-    const run = this.runs[at]!;
+    const stretch = this.places[at]!;
     this.states[at] = EntryState.Gone;
-    this.runs[at] = null;
-    this.options[at] = null;
-    this.uncount(state as EntryState, tag, run, this.indexes[at]!);
+    this.uncount(state as EntryState, tag, this.stretches.runOf(stretch), this.stretches.indexOf(stretch, tag));
+    this.stretches.release(stretch, 1);
     if (tag === this.head) this.advance();
     return true;
   }
 
-  /** Forgets [tag, tag + count), which are all unsettled and none of them aside. Returns false, and does nothing, when that is not so. */
-  removeUnsettled(tag: number, count: number): boolean {
-    const { mask, states, runs, options } = this;
+  /**
+   * Forgets [tag, tag + count), which are all unsettled, none of them aside, and of consecutive sequences in the log or all in none. Returns the first sequence, 0 when there is none; -1, and does
+   * nothing, when it is not as said.
+   */
+  removeUnsettled(tag: number, count: number): number {
+    const { mask, states, places, stretches } = this;
     const end = tag + count;
-    if (tag < this.head || end > this.tail) return false;
-    for (let t = tag; t < end; t++) if (states[t & mask] !== EntryState.Unsettled) return false;
-    for (let t = tag; t < end; t++) {
-      const at = t & mask;
-      states[at] = EntryState.Gone;
-      runs[at] = null;
-      options[at] = null;
+    if (tag < this.head || end > this.tail) return -1;
+    for (let t = tag; t < end; t++) if (states[t & mask] !== EntryState.Unsettled) return -1;
+    const sequence = this.sequencesOf(tag, end);
+    if (sequence < 0) return -1;
+    for (let t = tag; t < end; t++) states[t & mask] = EntryState.Gone;
+    for (let t = tag; t < end; ) {
+      const stretch = places[t & mask]!;
+      const stop = Math.min(end, stretches.endOf(stretch));
+      stretches.release(stretch, stop - t);
+      t = stop;
     }
     this.unsettledCount -= count;
     if (tag === this.head) this.advance();
-    return true;
+    return sequence;
   }
 
   /** Puts an unsettled entry back in its place. Returns false when it is not unsettled. */
@@ -269,33 +264,23 @@ export class MessageRing {
   }
 
   runOf(tag: number): Run {
-    const run = tag < this.head ? this.stragglers!.get(tag)!.run : this.runs[tag & this.mask]!;
-    return run;
+    return tag < this.head ? this.stragglers!.get(tag)!.run : this.stretches.runOf(this.places[tag & this.mask]!);
   }
 
   indexOf(tag: number): number {
-    return tag < this.head ? this.stragglers!.get(tag)!.index : this.indexes[tag & this.mask]!;
+    if (tag < this.head) return this.stragglers!.get(tag)!.index;
+    return this.stretches.indexOf(this.places[tag & this.mask]!, tag);
   }
 
   optionsOf(tag: number): DeliveryOptions {
-    return tag < this.head ? this.stragglers!.get(tag)!.options : this.options[tag & this.mask]!;
+    if (tag < this.head) return this.stragglers!.get(tag)!.options;
+    return this.stretches.optionsOf(this.places[tag & this.mask]!);
   }
 
   /** 0 when it is not in the log. */
   sequenceOf(tag: number): number {
     if (tag < this.head) return this.stragglers!.get(tag)!.sequence;
-    return this.sequences === null ? 0 : this.sequences[tag & this.mask]!;
-  }
-
-  /** The first of the consecutive sequences that [tag, tag + count) of the ring have, 0 when none is in the log; -1 when it is neither. */
-  sequencesOf(tag: number, count: number): number {
-    const { sequences, mask } = this;
-    if (tag < this.head) return -1;
-    if (sequences === null) return 0;
-    const first = sequences[tag & mask]!;
-    const step = first === 0 ? 0 : 1;
-    for (let i = 1; i < count; i++) if (sequences[(tag + i) & mask] !== first + i * step) return -1;
-    return first;
+    return this.stretches.sequenceOf(this.places[tag & this.mask]!, tag);
   }
 
   /** Calls visit with every live tag in order. visit may remove the tag it is given. */
@@ -307,6 +292,19 @@ export class MessageRing {
       const state = this.states[tag & this.mask] as EntryState;
       if (state !== EntryState.Gone) visit(tag, state);
     }
+  }
+
+  /** The first of the consecutive sequences of [tag, end), all of which are here; 0 when none has one; -1 when it is neither. */
+  private sequencesOf(tag: number, end: number): number {
+    const { places, stretches, mask } = this;
+    const stretch = places[tag & mask]!;
+    const first = stretches.sequenceOf(stretch, tag);
+    for (let t = stretches.endOf(stretch); t < end; ) {
+      const next = places[t & mask]!;
+      if (stretches.sequenceOf(next, t) !== (first === 0 ? 0 : first + (t - tag))) return -1;
+      t = stretches.endOf(next);
+    }
+    return first;
   }
 
   private takeAt(at: number, owner: number): void {
@@ -354,6 +352,7 @@ export class MessageRing {
   /** Moves everything before `end` out of the ring, up to the first that is held: that one stops whatever comes after it. */
   private setAside(end: number): void {
     this.stragglers ??= new Map();
+    const { stretches } = this;
     let tag = this.head;
     for (; tag < end; tag++) {
       const at = tag & this.mask;
@@ -361,18 +360,18 @@ export class MessageRing {
       if (state === EntryState.Gone) continue;
       if (state === EntryState.Held) break;
       if (tag >= this.cursor && state === EntryState.Ready) this.pushReturned(tag);
+      const stretch = this.places[at]!;
       this.stragglers.set(tag, {
-        run: this.runs[at]!,
-        index: this.indexes[at]!,
-        options: this.options[at]!,
+        run: stretches.runOf(stretch),
+        index: stretches.indexOf(stretch, tag),
+        options: stretches.optionsOf(stretch),
         state,
         owner: this.owners[at]!,
         attempts: this.attempts[at]!,
-        sequence: this.sequences === null ? 0 : this.sequences[at]!,
+        sequence: stretches.sequenceOf(stretch, tag),
       });
       this.states[at] = EntryState.Gone;
-      this.runs[at] = null;
-      this.options[at] = null;
+      stretches.release(stretch, 1);
     }
     if (this.cursor < tag) this.cursor = tag;
     this.head = tag;
@@ -382,33 +381,24 @@ export class MessageRing {
 
   private resize(capacity: number): void {
     const mask = capacity - 1;
-    const runs = new Array<Run | null>(capacity).fill(null);
-    const options = new Array<DeliveryOptions | null>(capacity).fill(null);
-    const indexes = new Uint32Array(capacity);
+    const places = new Uint32Array(capacity);
     const states = new Uint8Array(capacity);
     const attempts = new Uint8Array(capacity);
     const owners = new Uint32Array(capacity);
-    const sequences = this.sequences === null ? null : new Float64Array(capacity);
     for (let tag = this.head; tag < this.tail; tag++) {
       const from = tag & this.mask;
       const to = tag & mask;
-      runs[to] = this.runs[from]!;
-      options[to] = this.options[from]!;
-      indexes[to] = this.indexes[from]!;
+      places[to] = this.places[from]!;
       states[to] = this.states[from]!;
       attempts[to] = this.attempts[from]!;
       owners[to] = this.owners[from]!;
-      if (sequences !== null) sequences[to] = this.sequences![from]!;
     }
     this.capacity = capacity;
     this.mask = mask;
-    this.runs = runs;
-    this.options = options;
-    this.indexes = indexes;
+    this.places = places;
     this.states = states;
     this.attempts = attempts;
     this.owners = owners;
-    this.sequences = sequences;
   }
 
   private pushReturned(tag: number): void {

@@ -7,7 +7,11 @@ export interface Publisher {
   readonly name: string;
   /** Whether the destination is that of a subscription of its own, for "no local". Asked only where some binding of the route says that. */
   owns(destination: Destination): boolean;
-  /** Everything this publisher appended up to `position` is durable: confirm it. Called only after it asked through Broker.awaitDurable. */
+  /** Something it appended is still to be confirmed. */
+  readonly awaitsDurable: boolean;
+  /** Kept by the broker: whether it is in the list of those who wait. */
+  listedAwaiting: boolean;
+  /** Everything this publisher appended up to `position` is durable: confirm it. Called only after it asked through Broker.awaitDurable, and while awaitsDurable says so. */
   onDurable(position: number): void;
   /** What it appended can not be made durable any more: no confirm, ever. */
   onLogFailed(): void;

@@ -249,9 +249,8 @@ export class Queue implements Destination, BacklogOwner {
   /** As settle() with Accepted for each of [tag, tag + count). */
   settleRun(tag: number, count: number): void {
     if (this.levels === 1) {
-      const ring = this.rings[0]!;
-      const sequence = ring.sequencesOf(tag, count);
-      if (sequence >= 0 && ring.removeUnsettled(tag, count)) {
+      const sequence = this.rings[0]!.removeUnsettled(tag, count);
+      if (sequence >= 0) {
         if (sequence > 0) this.backlog!.settle(sequence, count);
         return;
       }

@@ -137,12 +137,16 @@ export class Run {
     if (this.copy !== null) return this.copy;
     const copy = new Run(this.codec);
     const size = this.end - this.start;
+    // The log keeps four bytes for each frame in front of them all, so that they begin at a multiple of eight there, or four bytes behind one. So do they here: memory that threads share
+    // is copied by words where both ends are aligned alike, and otherwise by bytes, five times slower.
+    const lead = (this.count & 1) * 4;
     // Small frames share a slab of 8 KB (Buffer's pool), large ones get exactly what they need.
-    const bytes = Buffer.allocUnsafe(size);
-    bytes.set(this.bytes.subarray(this.start, this.end), 0);
+    const bytes = Buffer.allocUnsafe(lead + size);
+    bytes.set(this.bytes.subarray(this.start, this.end), lead);
     copy.variant = this.variant;
     copy.bytes = bytes;
-    copy.end = size;
+    copy.start = lead;
+    copy.end = lead + size;
     copy.count = this.count;
     copy.offsets = this.offsets === null || this.count === 1 ? null : this.offsets.slice(0, this.count + 1);
     copy.guarantee = this.guarantee;

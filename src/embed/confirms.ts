@@ -11,6 +11,7 @@ interface Waiting {
 
 export class Confirms implements Publisher, ConfirmSink {
   readonly name = 'embedding program';
+  listedAwaiting = false;
   private readonly broker: Broker;
   private readonly ring = new ConfirmRing();
   private waiting = new Set<Waiting>();
@@ -41,9 +42,12 @@ export class Confirms implements Publisher, ConfirmSink {
     entry.resolve();
   }
 
+  get awaitsDurable(): boolean {
+    return !this.ring.empty;
+  }
+
   onDurable(position: number): void {
     this.ring.release(position, this);
-    if (this.ring.empty) this.broker.awaitsNoMore(this);
   }
 
   onLogFailed(): void {

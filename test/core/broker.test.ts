@@ -403,10 +403,45 @@ describe('what is not durable yet', () => {
     expect(sender.durable).toEqual([]);
     storage.sync();
     expect(sender.durable).toEqual([position]);
-    world.broker.awaitsNoMore(sender);
+    sender.awaitsDurable = false;
     world.topic('a', 'y', { publisher: sender });
     storage.sync();
     expect(sender.durable).toEqual([position]);
+  });
+
+  test('is told once to each, in whatever way those who are told end a turn, leave, or wait again', async () => {
+    const storage = new SlowStorage();
+    const world = await durableWorld(storage);
+    world.bound('q', 'amq.topic', 'a');
+    const [first, second, third] = [new Sender(), new Sender(), new Sender()];
+    const positions = [first, second, third].map((publisher) => world.topic('a', 'x', { publisher }).position);
+    for (const sender of [first, second, third]) world.broker.awaitDurable(sender);
+    let later = 0;
+    second.whenDurable = () => {
+      second.awaitsDurable = false;
+      if (second.durable.length > 1) return;
+      // Within the pass: one more message, durable at once; and it waits for that as well.
+      later = world.topic('a', 'y', { publisher: second }).position;
+      second.awaitsDurable = true;
+      world.broker.awaitDurable(second);
+      storage.sync();
+    };
+    third.whenDurable = () => {
+      third.awaitsDurable = false;
+    };
+    world.endUnit();
+    storage.sync();
+    const reached = Math.max(...positions);
+    expect(later).toBeGreaterThan(reached);
+    expect(first.durable).toEqual([reached, later]);
+    expect(second.durable).toEqual([reached, later]);
+    expect(third.durable).toEqual([later]);
+    expect([first, second, third].map(({ listedAwaiting }) => listedAwaiting)).toEqual([true, false, false]);
+    world.topic('a', 'z', { publisher: third });
+    third.awaitsDurable = true;
+    world.broker.awaitDurable(third);
+    storage.sync();
+    expect([first.durable.length, second.durable.length, third.durable.length]).toEqual([3, 2, 2]);
   });
 
   test('has nothing to wait for where no durable queue is reached, or the message need not be kept', async () => {
@@ -553,6 +588,7 @@ describe('publishers', () => {
     world.broker.pauseUntilDrained(sender);
     world.topic('a', 'x'.repeat(2000), { publisher: sender });
     world.broker.awaitDurable(sender);
+    sender.awaitsDurable = false;
     world.broker.forgetPublisher(sender);
     world.broker.onOutputDrained();
     storage.sync();

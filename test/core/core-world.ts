@@ -249,6 +249,10 @@ export class Sender implements Publisher {
   /** How often it is paused at the moment. */
   paused = 0;
   onHold = 0;
+  listedAwaiting = false;
+  awaitsDurable = true;
+  /** What it does when it is told. */
+  whenDurable: () => void = () => undefined;
 
   constructor(name = 'sender') {
     this.name = name;
@@ -260,6 +264,7 @@ export class Sender implements Publisher {
 
   onDurable(position: number): void {
     this.durable.push(position);
+    this.whenDurable();
   }
 
   onLogFailed(): void {

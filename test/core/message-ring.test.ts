@@ -204,15 +204,13 @@ function perform(ring: MessageRing, model: Model, action: Step): void {
       if (first === undefined) return;
       const entries = Array.from({ length: action.count }, (_, i) => model.find(first.tag + i));
       const unsettled = entries.filter((entry) => entry?.state === EntryState.Unsettled) as Entry[];
-      if (first.tag >= ring.head && entries.every((entry) => entry !== undefined)) {
-        const { sequence } = first;
-        const consecutive = entries.every((entry, i) => entry!.sequence === (sequence === 0 ? 0 : sequence + i));
-        same(ring.sequencesOf(first.tag, action.count), consecutive ? sequence : -1, 'sequences');
-      }
-      const together = unsettled.length === action.count && first.tag >= ring.head;
-      const done = ring.removeUnsettled(first.tag, action.count);
-      same(done, together, 'the answer');
-      if (done) for (const entry of unsettled) model.remove(entry);
+      const { sequence } = first;
+      const together =
+        unsettled.length === action.count &&
+        first.tag >= ring.head &&
+        unsettled.every((entry, i) => entry.sequence === (sequence === 0 ? 0 : sequence + i));
+      same(ring.removeUnsettled(first.tag, action.count), together ? sequence : -1, 'sequence');
+      if (together) for (const entry of unsettled) model.remove(entry);
       return;
     }
     case 'settleAllBut': {
