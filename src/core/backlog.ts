@@ -14,8 +14,8 @@ import type { Run } from './run.ts';
 export interface BacklogOwner {
   /** The window has room and a use for more. */
   readonly wantsMore: boolean;
-  /** The next message comes into the window. */
-  onLoaded(sequence: number, run: Run, index: number, options: DeliveryOptions): void;
+  /** The next messages come into the window: those of the run from `index` on, `count` of them. */
+  onLoaded(sequence: number, run: Run, index: number, count: number, options: DeliveryOptions): void;
   /** A batch of them is complete. */
   onBatch(): void;
   /** backlog.endUnit() is to be called before the unit ends. */
@@ -165,21 +165,27 @@ export class Backlog implements FetchSink {
     this.loading = false;
   }
 
-  onFetched(sequence: number, run: Run, index: number, options: DeliveryOptions): void {
+  onFetched(sequence: number, run: Run, index: number, count: number, options: DeliveryOptions): void {
     // A purge may have passed the fetch, and what came since may be in the window already.
-    if (this.closed || sequence < this.loadedTo || sequence >= this.stop) return;
-    if (sequence < this.purgedTo) {
-      this.purging--;
-      this.log.settle(sequence, 1);
-      return;
+    let from = Math.max(sequence, this.loadedTo);
+    let end = Math.min(sequence + count, this.stop);
+    if (this.closed || from >= end) return;
+    if (from < this.purgedTo) {
+      const purged = Math.min(end, this.purgedTo) - from;
+      this.purging -= purged;
+      this.log.settle(from, purged);
+      from += purged;
     }
-    if (this.held.length > 0 && sequence >= this.held[0]!) {
-      this.stop = sequence;
-      return;
+    if (this.held.length > 0 && end > this.held[0]!) {
+      end = Math.max(from, this.held[0]!);
+      this.stop = end;
     }
-    if (sequence >= this.recoveredTo) this.knownBytes -= run.frameEnd(index) - run.frameStart(index);
-    this.inWindow++;
-    this.owner.onLoaded(sequence, run, index, options);
+    if (from >= end) return;
+    const known = Math.max(from, this.recoveredTo);
+    if (known < end)
+      this.knownBytes -= run.frameEnd(index + (end - 1 - sequence)) - run.frameStart(index + (known - sequence));
+    this.inWindow += end - from;
+    this.owner.onLoaded(from, run, index + (from - sequence), end - from, options);
   }
 
   onFetchEnd(next: number): void {

@@ -420,21 +420,26 @@ export class Queue implements Destination, BacklogOwner {
     return this.consumers.count > 0 || this.batchesToExpire > 0 || this.exceedsLimits();
   }
 
-  onLoaded(sequence: number, run: Run, index: number, options: DeliveryOptions): void {
+  onLoaded(sequence: number, run: Run, index: number, count: number, options: DeliveryOptions): void {
+    if (this.reservations !== null && count > 1) {
+      // Some of them may be reserved.
+      for (let i = 0; i < count; i++) this.onLoaded(sequence + i, run, index + i, 1, options);
+      return;
+    }
     const level = this.levels === 1 ? 0 : Math.min(run.priority, this.levels - 1);
     const ring = this.rings[level]!;
     const tag = ring.tail;
     const heir = this.reservations === null ? null : this.reservations.take(sequence);
-    ring.push(run, index, 1, options, sequence, heir === null ? EntryState.Ready : EntryState.Unsettled);
+    ring.push(run, index, count, options, sequence, heir === null ? EntryState.Ready : EntryState.Unsettled);
     if (heir !== null) {
       heir.onFound(this, tag * this.levels + level);
       return;
     }
     if (run.expiresAtMs === 0 && this.spec.messageTtlMs === null) return;
     if (this.isExpired(run)) {
-      this.owner.counters.droppedExpired++;
-      this.forget(ring, tag);
-    } else this.indexExpiry(run, tag, 1, level);
+      this.owner.counters.droppedExpired += count;
+      for (let i = 0; i < count; i++) this.forget(ring, tag + i);
+    } else this.indexExpiry(run, tag, count, level);
   }
 
   onBatch(): void {

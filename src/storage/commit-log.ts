@@ -36,8 +36,8 @@ export class LogTargets {
 
 /** Takes what QueueLog.fetch reads. */
 export interface FetchSink {
-  /** One stored message: message `index` of `run` (owned). In order of sequence. */
-  onFetched(sequence: number, run: Run, index: number, options: DeliveryOptions): void;
+  /** Stored messages: those of `run` (owned) from `index` on, `count` of them, are the ones from `sequence` on. In order of sequence. */
+  onFetched(sequence: number, run: Run, index: number, count: number, options: DeliveryOptions): void;
   /** The fetch is complete; everything below `next` that is still stored has been given. */
   onFetchEnd(next: number): void;
 }

@@ -168,9 +168,10 @@ export function storageConformance(name: string, makeEngine: () => Promise<Engin
       const seen: string[] = [];
       let end = 0;
       q.fetch(1, 2, 1e9, {
-        onFetched: (sequence, run, index) => {
-          seen.push(text(run.bytes.subarray(run.frameStart(index), run.frameEnd(index))));
-          q.settle(sequence, 1);
+        onFetched: (sequence, run, index, count) => {
+          for (let i = index; i < index + count; i++)
+            seen.push(text(run.bytes.subarray(run.frameStart(i), run.frameEnd(i))));
+          q.settle(sequence, count);
           if (sequence === 1) storage.log.append(textRun('4'), targets([q]));
         },
         onFetchEnd: (next) => {

@@ -1,5 +1,6 @@
 // The growing end of the embedded log as others see it: what a position promises, and what can be read while frames are on their way to the disk.
 import { expect, it } from 'vitest';
+import type { Run } from '../../src/core/run.ts';
 import { Durability, type FetchSink, type QueueLog } from '../../src/storage/commit-log.ts';
 import { InlineCrew } from '../../src/storage/embedded/crew.ts';
 import { NO_FAULTS } from '../../src/storage/embedded/faults.ts';
@@ -212,8 +213,8 @@ it('ends a fetch where the rest has to be read first', async () => {
   const ends: number[] = [];
   let given = 0;
   const sink = {
-    onFetched: (): void => {
-      given++;
+    onFetched: (_sequence: number, _run: Run, _index: number, count: number): void => {
+      given += count;
     },
     onFetchEnd: (next: number): void => {
       ends.push(next);
@@ -253,9 +254,10 @@ it('reads the log once for hundreds of queues that lie side by side in it, altho
     let expected = 1;
     // As a queue does that has room for more whenever it was given something.
     const sink: FetchSink = {
-      onFetched(sequence, run, index) {
+      onFetched(sequence, run, index, count) {
         const found = text(run.bytes.subarray(run.frameStart(index), run.frameEnd(index)));
-        if (sequence !== expected || found !== `${name} ${expected} ${padding}`) wrong.push(`${name}: ${sequence}`);
+        if (sequence !== expected || count !== 1 || found !== `${name} ${expected} ${padding}`)
+          wrong.push(`${name}: ${sequence}`);
         expected++;
         given++;
       },

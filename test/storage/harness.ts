@@ -92,9 +92,11 @@ export class CollectingSink implements FetchSink {
   next = 0;
   ended = false;
 
-  onFetched(sequence: number, run: Run, index: number, options: DeliveryOptions): void {
-    const body = text(run.bytes.subarray(run.frameStart(index), run.frameEnd(index)));
-    this.messages.push({ sequence, text: body, run, index, options });
+  onFetched(sequence: number, run: Run, index: number, count: number, options: DeliveryOptions): void {
+    for (let i = 0; i < count; i++) {
+      const body = text(run.bytes.subarray(run.frameStart(index + i), run.frameEnd(index + i)));
+      this.messages.push({ sequence: sequence + i, text: body, run, index: index + i, options });
+    }
   }
 
   onFetchEnd(next: number): void {
@@ -118,10 +120,10 @@ export function collect(queue: QueueLog, from = 0, countMax = 1e9, bytesMax = 1e
   let bytesLeft = bytesMax;
   const more = (next: number): void => {
     queue.fetch(next, countLeft, bytesLeft, {
-      onFetched(sequence, run, index, options): void {
-        countLeft--;
-        bytesLeft -= run.frameEnd(index) - run.frameStart(index);
-        all.onFetched(sequence, run, index, options);
+      onFetched(sequence, run, index, count, options): void {
+        countLeft -= count;
+        bytesLeft -= run.frameEnd(index + count - 1) - run.frameStart(index);
+        all.onFetched(sequence, run, index, count, options);
       },
       onFetchEnd(end): void {
         if (end >= queue.nextSequence || countLeft <= 0 || bytesLeft <= 0) all.onFetchEnd(end);

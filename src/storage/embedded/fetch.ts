@@ -161,7 +161,9 @@ export class Fetches {
     const size = view.getUint32(at + 12, true);
     const body = PUBLISH_HEADER_BYTES + 4 * count;
     const run = new Run(codec);
-    run.bytes = this.room(size);
+    run.bytes = this.room(size + 4);
+    // In step with where it comes from: shared memory is copied by words of eight bytes only where both ends are aligned alike.
+    this.slabAt += (this.slabAt ^ (at + body)) & 4;
     run.start = this.slabAt;
     run.end = run.start + size;
     if (size <= COPIED_BY_WORDS) this.copyWords((at + body) >>> 2, size);
@@ -250,21 +252,32 @@ class Fetch implements Waiter {
         if (this.given > 0) break;
         return;
       }
-      this.next = sequence + 1;
       if (typeof stored === 'number') {
+        this.next = sequence + 1;
         fetches.giveUp(queue, sequence);
         continue;
       }
       const { run } = stored;
       const { index } = fetches;
-      this.given++;
-      this.countLeft--;
-      this.bytesLeft -= run.frameEnd(index) - run.frameStart(index);
+      // What came in one run is mostly there as one run.
+      let count = run.count - index;
+      if (count > this.countLeft) count = this.countLeft;
+      if (count > 1) count = queue.span(sequence, count);
+      const start = run.frameStart(index);
+      let bytes = run.frameEnd(index + count - 1) - start;
+      if (bytes > this.bytesLeft) {
+        for (count = 1; run.frameEnd(index + count - 1) - start < this.bytesLeft; ) count++;
+        bytes = run.frameEnd(index + count - 1) - start;
+      }
+      this.next = sequence + count;
+      this.given += count;
+      this.countLeft -= count;
+      this.bytesLeft -= bytes;
       if (stored.set !== set) {
         ({ set } = stored);
         options = fetches.options(stored, queue);
       }
-      sink.onFetched(sequence, run, index, options);
+      sink.onFetched(sequence, run, index, count, options);
     }
     // What the sink does next may be another fetch.
     const { next } = this;

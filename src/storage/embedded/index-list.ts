@@ -1,4 +1,5 @@
 // One queue's part of the index: its chunks in order of sequence. The newest is the tail, which is unpacked here; one that sleeps is woken when an entry of it is wanted.
+// A little longer than most files: whatever looks into the entries of a chunk, and knows what DEAD and FAR mean, is in one place.
 //
 //   chunks ─▶ [c0][c1][c2] … [tail]
 import { CLASS_MAX, CLASS_MIN, DEAD, DELTA_MAX, FAR, type Index, NO_PAGE, NOWHERE } from './index.ts';
@@ -67,6 +68,22 @@ export class IndexList {
   position(sequence: number): number {
     if (sequence < this.firstSequence || sequence >= this.nextSequence) return 0;
     return this.positionIn(this.chunks[this.find(sequence)]!, sequence);
+  }
+
+  /** How many messages from `sequence` on, which is live, at most `limit`, are live and have their slots side by side in the order of their sequences. */
+  span(sequence: number, limit: number): number {
+    const { index } = this;
+    const i = this.find(sequence);
+    const chunk = this.chunks[i]!;
+    const place = index.placeOf(chunk);
+    const page = index.pages[place >>> 16]!;
+    const at = (place & 0xffff) + (sequence - index.first[chunk]!);
+    const entry = page[at]!;
+    if (entry === FAR) return 1;
+    const most = Math.min(limit, this.endOf(i) - sequence, DELTA_MAX - entry);
+    let count = 1;
+    while (count < most && page[at + count] === entry + count) count++;
+    return count;
   }
 
   /** The lowest live sequence from `sequence` on, nextSequence when there is none. */

@@ -87,7 +87,7 @@ export class MemoryQueue implements QueueLog {
         if (entry.live === 0 || (entry.settled !== null && entry.settled[at] === 1)) continue;
         given++;
         bytes += entry.run.frameEnd(at) - entry.run.frameStart(at);
-        sink.onFetched(next - 1, entry.run, at, entry.options);
+        sink.onFetched(next - 1, entry.run, at, 1, entry.options);
       }
       // The sink may have settled what it was given, or emptied the queue.
       if (next < this.firstSequence) next = this.firstSequence;
