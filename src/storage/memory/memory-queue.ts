@@ -83,11 +83,19 @@ export class MemoryQueue implements QueueLog {
       }
       while (next < end && next >= this.firstSequence && given < countMax && (bytes < bytesMax || given === 0)) {
         const at = next - entry.first;
-        next++;
-        if (entry.live === 0 || (entry.settled !== null && entry.settled[at] === 1)) continue;
-        given++;
-        bytes += entry.run.frameEnd(at) - entry.run.frameStart(at);
-        sink.onFetched(next - 1, entry.run, at, 1, entry.options);
+        const { run, settled } = entry;
+        if (entry.live === 0 || settled?.[at] === 1) {
+          next++;
+          continue;
+        }
+        let count = 0;
+        do {
+          bytes += run.frameEnd(at + count) - run.frameStart(at + count);
+          count++;
+        } while (next + count < end && given + count < countMax && bytes < bytesMax && settled?.[at + count] !== 1);
+        given += count;
+        next += count;
+        sink.onFetched(next - count, run, at, count, entry.options);
       }
       // The sink may have settled what it was given, or emptied the queue.
       if (next < this.firstSequence) next = this.firstSequence;
