@@ -1,9 +1,13 @@
 // Queues whose messages lie in the log for the most part, and are read back now or later.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Backlog } from '../../src/core/backlog.ts';
 import { Outcome } from '../../src/core/consumer.ts';
+import { AS_PUBLISHED } from '../../src/core/delivery.ts';
+import { Durability, LogTargets } from '../../src/storage/commit-log.ts';
 import { MemoryStorage } from '../../src/storage/memory/memory-storage.ts';
 import { Taker } from './queue-model.ts';
+import { textRun } from './runs.ts';
 import { numbers, SMALL, STEP, type Step, TAKERS, TestQueue } from './test-queue.ts';
 
 describe('with a log that answers later', () => {
@@ -145,6 +149,41 @@ describe('the log behind the window', () => {
     const taker = it.attach(100, true);
     expect(taker.texts).toEqual(numbers(20, 10));
     expect(it.log!.count).toBe(3);
+  });
+
+  test('the bytes of an earlier life, which nobody knew, are not taken off those of this one', async () => {
+    const storage = new MemoryStorage();
+    await storage.open(new Map(), { onDurable: () => undefined, onFailed: () => undefined, onFull: () => undefined });
+    const kept = storage.log.openQueue('kept', Durability.Fsync);
+    storage.log.append(textRun(['a', 'bb', 'ccc']), new LogTargets([kept], [AS_PUBLISHED]));
+    const given: [number, number][] = [];
+    let wants = false;
+    const backlog = new Backlog(
+      kept,
+      {
+        get wantsMore() {
+          return wants;
+        },
+        onLoaded: (sequence, _run, _index, count) => given.push([sequence, count]),
+        onBatch: () => undefined,
+        onSettling: () => undefined,
+      },
+      4,
+      1e9,
+    );
+    const run = textRun(['dddd', 'eeeee']).own();
+    const first = kept.nextSequence;
+    storage.log.append(run, new LogTargets([kept], [AS_PUBLISHED]));
+    backlog.add(run, first, false);
+    expect(backlog.bytes).toBe(9);
+    wants = true;
+    backlog.load();
+    expect(given).toEqual([
+      [1, 3],
+      [4, 1],
+      [5, 1],
+    ]);
+    expect(backlog.bytes).toBe(0);
   });
 
   test('a consumer with credit gets on however much is unsettled', () => {
