@@ -1,7 +1,7 @@
 // The index against a plain map, with positions as far apart as those of a log that has been written for years.
 import { describe, expect, it } from 'vitest';
 import { type ChunkSource, DEAD, Index, NOWHERE } from '../../src/storage/embedded/index.ts';
-import { IndexList } from '../../src/storage/embedded/index-list.ts';
+import { IndexList, type Search } from '../../src/storage/embedded/index-list.ts';
 import { Dice } from '../sim/dice.ts';
 
 /** An entry holds a quarter of the distance from its chunk's base in 32 bits: this is as far as it reaches. */
@@ -53,6 +53,19 @@ class Dormitory implements ChunkSource {
   }
 }
 
+/** What a search finds that may look at so many entries at a time, and how it goes on. */
+function found(list: IndexList, low: number, high: number, atATime: number): [number, number][] {
+  const pairs: [number, number][] = [];
+  const search: Search = { low, high, left: 0, onFound: (sequence, position) => pairs.push([sequence, position]) };
+  for (let at = 0; at < list.nextSequence; ) {
+    search.left = atATime;
+    const next = list.search(at, search);
+    if (next <= at) throw new Error('the search stands still');
+    at = next;
+  }
+  return pairs;
+}
+
 describe('the index of a queue', () => {
   it('keeps positions that lie further apart than an entry reaches', () => {
     const list = new IndexList(new Index());
@@ -76,6 +89,22 @@ describe('the index of a queue', () => {
     expect(list.count).toBe(3);
     expect(list.firstSequence).toBe(1);
     expect(list.position(21)).toBe(8196);
+  });
+
+  it('does not wake what can not be in the range that is searched', () => {
+    const index = new Index();
+    const list = new IndexList(index);
+    const fields = [1, 4096, 1, 4, 0, 0, 1, 8192, 5, 4, 0, 0, 1, 12_288, 9, 4, 0, 0];
+    const made = new Uint32Array(3);
+    list.restoreAsleep(Float64Array.from(fields), 0, fields.length, made, 0);
+    list.endRestore(13);
+    const entries = Uint32Array.of(0, 1, 2, 3);
+    index.source = new Dormitory(index, new Map([...made].map((chunk) => [chunk, entries])));
+    expect(found(list, 8192, 8200, 100)).toEqual([
+      [5, 8192],
+      [6, 8196],
+    ]);
+    expect([...made].map((chunk) => index.sleeps(chunk))).toEqual([false, false, true]);
   });
 
   it('agrees with a map whatever is added, killed and moved, also after a dump', () => {
@@ -177,6 +206,12 @@ describe('the index of a queue', () => {
             at = list.nextLive(at + 1);
           }
           expect(walked).toEqual(sequences);
+          const bounds = [...model.values(), 4096 + dice.below(end)];
+          const ends = [dice.pick(bounds), dice.pick(bounds)];
+          const sought = found(list, Math.min(...ends), Math.max(...ends), 1 + dice.below(300));
+          expect(sought).toEqual(
+            [...model].filter(([, position]) => position >= Math.min(...ends) && position < Math.max(...ends)),
+          );
         }
       }
     }

@@ -19,6 +19,15 @@ export interface LifeWatch extends Watch {
   onLive(position: number, count: number): void;
 }
 
+/** What is looked for in a list: messages that lie in [low, high) of the log. */
+export interface Search {
+  readonly low: number;
+  readonly high: number;
+  /** Entries still to be looked at, before the search stops. */
+  left: number;
+  onFound(sequence: number, position: number): void;
+}
+
 /** What is known of a chunk whose entries are elsewhere: the id of its queue, its base, its first sequence, how many entries it has, how many of them are settled, and how many at its beginning are. */
 export const ChunkField = { Queue: 0, Base: 1, First: 2, Count: 3, Dead: 4, DeadFirst: 5 } as const;
 export const CHUNK_FIELDS = 6;
@@ -172,6 +181,43 @@ export class IndexList {
     else index.far.set(place, position);
     index.pages[place >>> 16]![place & 0xffff] = fits ? delta : FAR;
     return before;
+  }
+
+  /** Looks the list through from `sequence` on, chunk by chunk. Returns where to go on when nothing is left of what the search may look at; nextSequence at the end. */
+  search(sequence: number, search: Search): number {
+    const { index } = this;
+    const { low, high } = search;
+    if (this.count === 0) return this.nextSequence;
+    let at = Math.max(sequence, this.firstSequence);
+    for (let i = at < this.nextSequence ? this.find(at) : 0; at < this.nextSequence && i < this.chunks.length; i++) {
+      const chunk = this.chunks[i]!;
+      const end = this.endOf(i);
+      if (at >= end) continue;
+      if (search.left <= 0) return at;
+      search.left--;
+      const base = index.base[chunk]!;
+      // No entry lies before the base, but for those that are far. Such a chunk need not even be awake.
+      const place = base >= high && index.far.size === 0 ? NOWHERE : index.placeOf(chunk);
+      if (place !== NOWHERE) {
+        const first = index.first[chunk]!;
+        if (at < first) at = first;
+        search.left -= end - at;
+        const page = index.pages[place >>> 16]!;
+        const offset = (place & 0xffff) - first;
+        const from = (low - base) / 4;
+        const to = Math.min((high - base) / 4, DELTA_MAX + 1);
+        for (; at < end; at++) {
+          const entry = page[offset + at]!;
+          if (entry >= from && entry < to) search.onFound(at, base + entry * 4);
+          else if (entry === FAR) {
+            const position = this.farPosition(place + at - first);
+            if (position >= low && position < high) search.onFound(at, position);
+          }
+        }
+      }
+      at = end;
+    }
+    return this.nextSequence;
   }
 
   /** Makes a dead message live again. Only the seeded bug of compaction does this. */

@@ -24,8 +24,9 @@ export class Segment {
   closed = false;
   /** It holds messages that can not be read: compaction can not empty it. */
   stuck = false;
-  /** What was live when compaction looked last; -1 when it never did. */
+  /** What was live when compaction last saw that consumers take what is in it, and where the log ended then; -1 when it never looked. */
   liveSeen = -1;
+  steadyFrom = 0;
   /** Offsets of frames, about EXTENT_BYTES apart: what is between two of them is read as one piece. */
   readonly extents: number[] = [];
 

@@ -298,14 +298,24 @@ export class Upkeep {
           segment.end <= newest &&
           segment.live > 0 &&
           segment.live < segment.total * below &&
-          // One whose messages are being taken just now will be empty without help.
-          segment.live >= segment.liveSeen * STEADY_SHARE &&
-          segment.liveSeen >= 0,
+          this.isSteady(segment),
       )
       .sort((a, b) => a.live / a.total - b.live / b.total)
       .slice(0, VICTIMS_MAX);
-    for (const segment of segments) segment.liveSeen = segment.live;
+    for (const segment of segments) {
+      // One that is still being filled has more every time.
+      if (segment.live <= segment.liveSeen && segment.live >= segment.liveSeen * STEADY_SHARE) continue;
+      segment.liveSeen = segment.live;
+      segment.steadyFrom = log.end;
+    }
     if (victims.length > 0) this.compact(victims);
+  }
+
+  /** One whose messages are being taken will be empty without help: also where consumers and publishers take turns. */
+  private isSteady(segment: Segment): boolean {
+    if (segment.liveSeen < 0 || segment.live < segment.liveSeen * STEADY_SHARE) return false;
+    const { log, contents } = this.parts;
+    return this.resting || log.end - segment.steadyFrom >= STEADY_STRIDES * contents.segments.stride;
   }
 
   private compact(victims: readonly Segment[]): void {
@@ -349,8 +359,9 @@ export class Upkeep {
   }
 }
 
-/** A segment with so much of what was alive in it between two looks is not emptied by its consumers. */
+/** A segment that keeps so much of what was alive in it, while the log grows by so many strides, is not emptied by its consumers. */
 const STEADY_SHARE = 0.9;
+const STEADY_STRIDES = 2;
 const NO_SEGMENTS: readonly Segment[] = [];
 
 function isDead(segment: Segment): boolean {
