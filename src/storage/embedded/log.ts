@@ -308,7 +308,8 @@ export class Log {
     if (inRing) {
       this.memory = this.ring;
       this.frameAt = position % stride;
-      this.cachedFrom = Math.max(this.cachedFrom, position + room - stride);
+      // The rest of its last block is zeroed, too.
+      this.cachedFrom = Math.max(this.cachedFrom, align(position + room, BLOCK_BYTES) - stride);
     } else {
       position = align(position, BLOCK_BYTES);
       this.memory = memoryOf(this.crew.makeMemory(align(room, BLOCK_BYTES)));
