@@ -1,9 +1,9 @@
 // The end of a turn of the event loop: whoever produced something during it is visited once. First the hooks (the commit log writes what the turn
 // appended), then every output that got bytes is handed to its socket: one write per connection per turn.
 //
-// Waiting for the end of the event loop's turn is what gathers the work of many connections. Where in each turn a single chunk has led to something for a
-// while (one message at a time; that a consumer takes another one leads to nothing), there is nothing to gather, and the wait costs as much as the work:
-// then a turn of ours ends with its chunk. Every now and then one is ended by the event loop again, to see whether that is still so.
+// Waiting for the end of the event loop's turn is what gathers the work of many connections. Where turns have brought a single chunk each for a while
+// (one message at a time), there is nothing to gather, and the wait costs as much as the work: then a turn of ours ends with its chunk. Every now and
+// then one is ended by the event loop again, to see whether chunks still come alone.
 import type { Clock } from './clock.ts';
 import type { Output } from './output.ts';
 
@@ -11,8 +11,6 @@ import type { Output } from './output.ts';
 const LONE_TURNS = 16;
 /** Of the turns that end with their chunk, each so-manieth is left to the event loop. */
 const PROBE_TURNS = 16;
-/** Outputs that are looked at, whether a further chunk adds to them. */
-const WATCHED_OUTPUTS = 4;
 
 export class Turn {
   private readonly clock: Clock;
@@ -26,11 +24,7 @@ export class Turn {
   private inChunk = false;
   /** Asked for during this chunk, and not scheduled because the chunk's end will do. */
   private wanted = false;
-  /** Something was asked for during this chunk. */
-  private asked = false;
-  /** What waited to be written before this chunk, as far as it is watched. */
-  private bytesBefore = 0;
-  /** Chunks that led to something since the end that is scheduled was asked for, the asking one included; not counted beyond two. */
+  /** Chunks since the end that is scheduled was asked for, the asking one included. */
   private chunks = 0;
   private loneTurns = 0;
   /** Turns that may still end with their chunk before the event loop is asked again. */
@@ -51,28 +45,25 @@ export class Turn {
 
   /** Asks for an end of turn. */
   request(): void {
-    this.asked = true;
     if (this.scheduled) return;
     if (this.inChunk && this.untilProbe > 0) {
       this.wanted = true;
       return;
     }
     this.scheduled = true;
-    this.chunks = 0;
+    this.chunks = this.inChunk ? 1 : 0;
     this.clock.endOfTurn(this.run);
   }
 
   /** A stream is about to hand on a chunk that it has read. To be followed by leave(), whatever the chunk leads to. */
   enter(): void {
     this.inChunk = true;
-    this.asked = false;
-    if (this.scheduled && this.chunks < 2) this.bytesBefore = this.watchedBytes();
+    this.chunks++;
   }
 
   /** The chunk has been dealt with. */
   leave(): void {
     this.inChunk = false;
-    if (this.scheduled && this.chunks < 2 && (this.asked || this.watchedBytes() > this.bytesBefore)) this.chunks++;
     if (!this.wanted) return;
     this.wanted = false;
     if (this.scheduled) return;
@@ -83,14 +74,7 @@ export class Turn {
   /** Output calls this at its first byte of a turn. */
   mark(output: Output): void {
     this.dirty[this.dirtyCount++] = output;
-    this.asked = true;
     if (!this.scheduled) this.request();
-  }
-
-  private watchedBytes(): number {
-    let sum = 0;
-    for (let i = Math.min(this.dirtyCount, WATCHED_OUTPUTS) - 1; i >= 0; i--) sum += this.dirty[i]!.unsentBytes;
-    return sum;
   }
 
   /** Counts what came during the turn that the event loop ends now. */

@@ -169,41 +169,6 @@ describe('a turn that brings one chunk', () => {
     expect(bench.log.slice(before)).toEqual(['a 35', 'b 4']);
   });
 
-  test('ends with it also where others come that lead to nothing', () => {
-    const bench = new Bench();
-    const output = bench.output('a');
-    let atOnce = 0;
-    for (let i = 0; i < 17 + 17; i++) {
-      const before = bench.log.length;
-      chunk(bench, output, 'x');
-      if (bench.log.length > before) atOnce++;
-      bench.turn.enter();
-      bench.turn.leave();
-      bench.clock.settle();
-      expect(bench.log).toHaveLength(before + 1);
-    }
-    expect(atOnce).toBe(16);
-  });
-
-  test.each([
-    ['adds to what waits', (bench: Bench, output: Output) => bench.write(output, 'y')],
-    ['asks for nothing but the end', (bench: Bench) => bench.turn.request()],
-    ['writes to somebody else', (bench: Bench) => bench.write(bench.output('other'), 'y')],
-  ])('is left to the event loop where another chunk %s', (_, lead) => {
-    const bench = new Bench();
-    const output = bench.output('a');
-    for (let i = 0; i < 60; i++) {
-      const before = bench.log.length;
-      chunk(bench, output, 'x');
-      bench.turn.enter();
-      lead(bench, output);
-      bench.turn.leave();
-      expect(bench.log).toHaveLength(before);
-      bench.clock.settle();
-      expect(bench.log.length).toBeGreaterThan(before);
-    }
-  });
-
   test('waits for the end that somebody else has asked for', () => {
     const bench = new Bench();
     const output = bench.output('a');
