@@ -54,6 +54,7 @@ it('copies what is left scattered over segments, while publishers go on, and giv
   expect(segments()).toBeLessThan(12);
   const sink = collect(queue);
   work();
-  expect(sink.texts).toEqual(new Array(sink.texts.length).fill('x'.repeat(1000)));
-  expect(sink.sequences).toEqual(Array.from({ length: sink.sequences.length }, (_, i) => 10 * (i + 1)));
+  expect(sink.ended).toBe(true);
+  expect(sink.texts).toEqual(new Array(1200).fill('x'.repeat(1000)));
+  expect(sink.sequences).toEqual(Array.from({ length: 1200 }, (_, i) => 10 * (i + 1)));
 });
