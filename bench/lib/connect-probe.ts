@@ -1,4 +1,4 @@
-// How long a new client waits: a process of its own that connects, is taken (CONNACK), leaves and comes again, all the time. Measured from before the TCP connect. It pauses between two of
+// How long a new client waits: a process of its own that, once told to begin, connects, is taken (CONNACK), leaves and comes again, all the time. Measured from before the TCP connect. It pauses between two of
 // them, longer where they take long, so that it is no load itself.
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -29,12 +29,15 @@ export class ConnectProbe {
   static async start(port: number, user: string, password: string): Promise<ConnectProbe> {
     const child = fork(fileURLToPath(import.meta.url), ['--connect', JSON.stringify({ port, user, password })]);
     killAtExit(child);
-    const probe = new ConnectProbe(child);
-    await probe.take();
-    return probe;
+    await new Promise((resolve) => child.once('message', resolve).once('exit', resolve));
+    return new ConnectProbe(child);
   }
 
-  /** What was measured since the last time. One that is still on its way counts with the time it has taken. Nothing when the process has ended. */
+  begin(): void {
+    if (this.child.connected) this.child.send('begin', () => undefined);
+  }
+
+  /** What was measured since it began. A client that is still on its way counts with the time it has taken. Nothing when the process has ended. */
   take(): Promise<Connects | null> {
     return new Promise((resolve) => {
       const onExit = (): void => resolve(null);
@@ -54,11 +57,18 @@ export class ConnectProbe {
 }
 
 async function connectAgainAndAgain(port: number, user: string, password: string): Promise<void> {
-  let times: number[] = [];
+  const times: number[] = [];
   let beganAt = 0;
-  process.on('message', () => {
+  let begin: (value: unknown) => void;
+  const begun = new Promise((resolve) => {
+    begin = resolve;
+  });
+  process.on('message', (what) => {
+    if (what === 'begin') {
+      begin(undefined);
+      return;
+    }
     const all = [...times, ...(beganAt === 0 ? [] : [performance.now() - beganAt])].sort((a, b) => a - b);
-    times = [];
     process.send?.({
       count: all.length,
       p50Ms: quantile(all, 0.5),
@@ -67,6 +77,8 @@ async function connectAgainAndAgain(port: number, user: string, password: string
     } satisfies Connects);
   });
   process.on('disconnect', () => process.exit(0));
+  process.send?.('ready');
+  await begun;
   for (let number = 0; ; number++) {
     beganAt = performance.now();
     const client = new PlainClient(port);

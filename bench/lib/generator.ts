@@ -1,6 +1,6 @@
 // The load generator as a program of its own: `node dist/bench/lib/generator.js '{"port":1883,"window":1000}'` takes a
 // plan as JSON (fields and defaults: load/plan.ts), runs it in this one process and thread, prints a line when the
-// measured time begins and one when it has ended, and then one line of JSON, the report. Exit status 0 when the run is valid, 1 when it is not (the report's `failure` says why), 2 when the
+// measured time begins (`measuring`), when it has ended (`watching`) and when the load ends (`watched`), and then one line of JSON, the report. Exit status 0 when the run is valid, 1 when it is not (the report's `failure` says why), 2 when the
 // plan is wrong. A run that hangs ends itself.
 
 import { Load } from './load/load.ts';
@@ -26,6 +26,7 @@ const deadline = setTimeout(
   },
   Math.max(plan.warmupMs, plan.warmupMessages > 0 ? plan.warmupMsMax : 0) +
     plan.measureMs +
+    plan.watchMs +
     plan.drainMs +
     plan.topics * 0.1 +
     graceMs,

@@ -53,6 +53,7 @@ have set the rate, which msg/CPU-s hardly depends on. *RSS* is at the end of the
 the read that completes the delivery. Without a note, every message arrived once, in order and intact; *disturbed* means that more than
 a quarter of a core went to other work on the machine during that many of the runs, *generator busy* that it used all of its core.
 
+When the measured time is over, the load goes on for as long again and is watched, which is work for the broker and in none of the other figures:
 *loop p99* is how late the event loop of this broker's process was, beyond the millisecond at which Node's monitor looks (\`perf_hooks.monitorEventLoopDelay\`, loaded
 into the process by the benchmark; an idle broker shows up to 1 ms, the error of the method). *connect p99* is how long a new client took meanwhile from TCP connect to CONNACK: a process of its own
 connects and leaves all the time, 20 to 40 times a second, and shares the machine with broker and generator, so that its own waiting for a core is in the figure.

@@ -34,7 +34,7 @@ export interface Run {
   readonly broker: string;
   readonly repetition: number;
   readonly report: LoadReport;
-  /** During the measured time; null where it can not be known. */
+  /** After the measured time, under the same load; null where it can not be known. */
   readonly loop: LoopDelay | null;
   readonly connects: Connects | null;
 }
@@ -142,19 +142,21 @@ function planFor(
     brokerPid: running.process.pid,
     warmupMs: Math.max(options.warmupSeconds * 1000, broker.warmupMsMin),
     measureMs: options.seconds * 1000,
+    watchMs: options.seconds * 1000,
   };
 }
 
-/** Runs the generator, and watches the broker's event loop and newcomers while it measures. */
+/** Runs the generator, and when it has measured, watches the broker's event loop and newcomers while the load goes on: both are work for the broker that is none of the load's. */
 async function generateWatched(plan: Partial<LoadPlan>, running: RunningBroker): Promise<Watched> {
   const probe =
     running.mqttPort === 0 ? null : await ConnectProbe.start(running.mqttPort, running.user, running.password);
   let connects: Promise<Connects | null> = Promise.resolve(null);
   const onPhase = (phase: Phase): void => {
+    if (phase === 'measuring') return;
     if (running.loopDelayPath !== '' && !running.process.hasEnded) process.kill(running.process.pid, 'SIGUSR2');
     if (probe === null) return;
-    const taken = probe.take();
-    if (phase === 'measured') connects = taken;
+    if (phase === 'watching') probe.begin();
+    else connects = probe.take();
   };
   try {
     const report = await generate(plan, onPhase);
@@ -180,7 +182,7 @@ export function generate(
     killAtExit(child);
     let output = '';
     let errors = '';
-    const phases: Phase[] = ['measuring', 'measured'];
+    const phases: Phase[] = ['measuring', 'watching', 'watched'];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
       while (phases.length > 0 && output.includes(`${phases[0]}\n`)) onPhase(phases.shift()!);

@@ -78,7 +78,7 @@ export class Load implements Supervisor {
   /** The publisher being served, for dueUs. */
   private pacedPublisher = 0;
 
-  /** `onPhase` is told when the measured time begins and when it has ended. */
+  /** `onPhase` is told when the measured time begins, when it has ended, and when the load ends. */
   constructor(plan: LoadPlan, onPhase: (phase: Phase) => void = () => undefined) {
     this.plan = plan;
     this.onPhase = onPhase;
@@ -128,9 +128,11 @@ export class Load implements Supervisor {
     await pause(this.failure === '' ? this.plan.measureMs : 0);
     const after = this.snapshot(brokerPids);
     deliveries.measuredUntilUs = nowUs();
-    this.onPhase('measured');
-    this.running = false;
     const tree = this.plan.brokerPid === 0 ? null : readProcessTree(this.plan.brokerPid);
+    this.onPhase('watching');
+    await pause(this.failure === '' ? this.plan.watchMs : 0);
+    this.onPhase('watched');
+    this.running = false;
     await this.drain();
     for (const endpoint of [...this.subscribers, ...this.publishers]) {
       endpoint.link.close(this.plan.protocol === 'mqtt' ? mqttFarewell : stompFarewell);

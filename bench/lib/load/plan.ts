@@ -59,7 +59,9 @@ export interface LoadPlan {
   warmupMessages: number;
   warmupMsMax: number;
   measureMs: number;
-  /** After the measured time: how long to wait for what is still owed. */
+  /** The load goes on for so long after the measured time, for who wants to watch the broker: what watching costs is in no figure. */
+  watchMs: number;
+  /** After that: how long to wait for what is still owed. */
   drainMs: number;
   /** The broker's process; its descendants count, too. 0 watches nothing. */
   brokerPid: number;
@@ -105,7 +107,7 @@ export interface LoadReport {
 }
 
 /** What the generator says before its report, each on a line of its own. */
-export type Phase = 'measuring' | 'measured';
+export type Phase = 'measuring' | 'watching' | 'watched';
 
 export const planDefaults: LoadPlan = {
   protocol: 'mqtt',
@@ -140,6 +142,7 @@ export const planDefaults: LoadPlan = {
   warmupMessages: 0,
   warmupMsMax: 60_000,
   measureMs: 3000,
+  watchMs: 0,
   drainMs: 10_000,
   brokerPid: 0,
 };
