@@ -4,52 +4,57 @@ import { Action } from '../../src/core/authorizer.ts';
 import type { DeliveryOptions } from '../../src/core/delivery.ts';
 import { deliveryOptions } from '../../src/core/delivery.ts';
 import type { Guarantee } from '../../src/core/guarantee.ts';
-import type { RetainedEntry, RetainedWalk } from '../../src/core/retained.ts';
+import { type RetainedEntry, type RetainedTable, RetainedWalks } from '../../src/core/retained.ts';
 import type { Selector } from '../../src/core/selector/selector.ts';
 import type { Connection } from './connection.ts';
 import { dressedFrame } from './publish-form.ts';
 
-/** Entries looked at in one go: a fraction of a millisecond. */
+/** Messages in one go: a fraction of a millisecond. */
 const SLICE = 128;
 /** More unsent bytes than this, and the rest waits for the next turn. */
 const OUTPUT_BYTES_MAX = 256 * 1024;
 /** More messages waiting in the session's queue than this, and the rest waits. */
 const QUEUED_MAX = 1024;
 
-interface Item {
-  readonly walk: RetainedWalk;
+interface Asked {
   readonly options: DeliveryOptions;
   readonly selector: Selector | null;
 }
 
 export class RetainedReplay {
   private readonly connection: Connection;
-  private readonly items: Item[] = [];
+  private readonly walks: RetainedWalks<Asked>;
   private readonly slice: RetainedEntry[] = [];
   private scheduled = false;
   private stopped = false;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, table: RetainedTable) {
     this.connection = connection;
+    this.walks = new RetainedWalks(table);
   }
 
   /** A subscription that asks for retained messages; they go with RETAIN set [MQTT-3.3.1-8], [3.1.1 MQTT-3.3.1-12]. */
-  add(walk: RetainedWalk, guarantee: Guarantee, subscriptionIdentifier: number, selector: Selector | null): void {
+  add(pattern: string, guarantee: Guarantee, subscriptionIdentifier: number, selector: Selector | null): void {
     const identifiers = subscriptionIdentifier === 0 ? null : [subscriptionIdentifier];
-    this.items.push({ walk, options: deliveryOptions(guarantee, true, identifiers), selector });
+    this.walks.add(pattern, { options: deliveryOptions(guarantee, true, identifiers), selector });
     this.schedule();
   }
 
   stop(): void {
     this.stopped = true;
-    this.items.length = 0;
+    this.walks.clear();
   }
 
   /** Goes on as far as the client can take it. */
   go(): void {
-    const { connection } = this;
+    const { connection, walks, slice } = this;
     const { output } = connection;
-    while (!this.stopped && this.items.length > 0) {
+    walks.begin(SLICE);
+    for (let asked = walks.about; !this.stopped && asked !== null; asked = walks.about) {
+      if (walks.used) {
+        this.schedule();
+        return;
+      }
       // The client's acknowledgements make room in its queue, and each of them asks again.
       if ((connection.session?.queue?.readyCount ?? 0) > QUEUED_MAX) return;
       if (output.unsentBytes > OUTPUT_BYTES_MAX) {
@@ -57,17 +62,12 @@ export class RetainedReplay {
         if (!output.congested) this.schedule();
         return;
       }
-      const item = this.items[0]!;
-      this.slice.length = 0;
-      const done = item.walk.next(SLICE, this.slice, connection.nowMs);
-      for (const entry of this.slice) {
-        if (item.selector === null || item.selector.matches(entry.run.message(0))) this.deliver(entry, item.options);
+      walks.next(slice, connection.nowMs);
+      if (slice.length === 0) continue;
+      for (const entry of slice) {
+        if (asked.selector === null || asked.selector.matches(entry.run.message(0))) this.deliver(entry, asked.options);
       }
-      if (done) this.items.shift();
-      if (this.items.length > 0) {
-        this.schedule();
-        return;
-      }
+      slice.length = 0;
     }
   }
 

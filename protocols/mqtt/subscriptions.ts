@@ -186,10 +186,10 @@ function subscribeTo(
   attachOwnQueue(connection);
   // [MQTT-3.3.1-9], [3.1.1 MQTT-3.3.1-8], [3.1.1 MQTT-3.3.1-6] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
   if (asked.retainHandling === 2 || (asked.retainHandling === 1 && existing !== undefined)) return;
-  if (address.exchange !== TOPIC_EXCHANGE || vhost.retained.count === 0) return;
+  if (address.exchange !== TOPIC_EXCHANGE || !vhost.retained.mayHave(address.pattern)) return;
   replays.push(() => {
-    connection.replay ??= new RetainedReplay(connection);
-    connection.replay.add(vhost.retained.walk(address.pattern), asked.qos, identifier, selector);
+    connection.replay ??= new RetainedReplay(connection, vhost.retained);
+    connection.replay.add(address.pattern, asked.qos, identifier, selector);
   });
 }
 

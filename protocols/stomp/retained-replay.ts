@@ -1,7 +1,7 @@
 // Retained messages on their way to a new subscription: walked in slices, so that a million of them neither stall the other clients nor fill this one's output.
 import { Action } from '../../src/core/authorizer.ts';
 import { deliveryOptions } from '../../src/core/delivery.ts';
-import type { RetainedEntry, RetainedWalk } from '../../src/core/retained.ts';
+import { type RetainedEntry, type RetainedTable, RetainedWalks } from '../../src/core/retained.ts';
 import { formFor } from './codec-run.ts';
 import type { Connection } from './connection.ts';
 import { expirationLine } from './direct.ts';
@@ -9,7 +9,7 @@ import { appendMessages } from './message-writer.ts';
 import { RETAINED_LINE } from './queue-consumer.ts';
 import type { Subscription } from './subscription.ts';
 
-/** Entries looked at in one go: about a millisecond. */
+/** Messages in one go: about a millisecond. */
 const SLICE = 256;
 /** More unsent bytes than this, and the rest waits for the next turn. */
 const OUTPUT_BYTES_MAX = 256 * 1024;
@@ -18,39 +18,39 @@ const QUEUED_MAX = 1024;
 /** For messages that go through a queue: they are shown as retained when they come out. */
 const RETAINED = deliveryOptions(2, true, null);
 
-interface Item {
-  readonly walk: RetainedWalk;
-  readonly subscription: Subscription;
-}
-
 export class RetainedReplay {
   private readonly connection: Connection;
-  private readonly items: Item[] = [];
+  private readonly walks: RetainedWalks<Subscription>;
   private readonly slice: RetainedEntry[] = [];
   private scheduled = false;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, table: RetainedTable) {
     this.connection = connection;
+    this.walks = new RetainedWalks(table);
   }
 
-  add(walk: RetainedWalk, subscription: Subscription): void {
-    this.items.push({ walk, subscription });
+  add(pattern: string, subscription: Subscription): void {
+    this.walks.add(pattern, subscription);
     this.schedule();
   }
 
   stop(): void {
-    this.items.length = 0;
+    this.walks.clear();
   }
 
   /** Goes on as far as the client can take it. */
   go(): void {
-    const { connection } = this;
+    const { connection, walks, slice } = this;
     const { output } = connection;
-    while (this.items.length > 0) {
-      const { walk, subscription } = this.items[0]!;
+    walks.begin(SLICE);
+    for (let subscription = walks.about; subscription !== null; subscription = walks.about) {
       if (subscription.ended) {
-        this.items.shift();
+        walks.skip();
         continue;
+      }
+      if (walks.used) {
+        this.schedule();
+        return;
       }
       // What waits in the queue goes on when the client settles, or when a full output drains: the connection calls again then.
       if ((subscription.queue?.readyCount ?? 0) > QUEUED_MAX || output.congested) return;
@@ -58,14 +58,10 @@ export class RetainedReplay {
         this.schedule();
         return;
       }
-      this.slice.length = 0;
-      const done = walk.next(SLICE, this.slice, connection.nowMs);
-      for (const entry of this.slice) this.deliver(entry, subscription);
-      if (done) this.items.shift();
-      if (this.items.length > 0) {
-        this.schedule();
-        return;
-      }
+      walks.next(slice, connection.nowMs);
+      if (slice.length === 0) continue;
+      for (const entry of slice) this.deliver(entry, subscription);
+      slice.length = 0;
     }
   }
 

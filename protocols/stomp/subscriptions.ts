@@ -250,9 +250,9 @@ function subscribePattern(
   const wantsRetained = retainHandling === 0 || (retainHandling === 1 && isNew);
   if (exchange !== TOPIC_EXCHANGE || wish.group !== null || !wantsRetained) return;
   const { retained } = connection.vhost;
-  if (retained.count === 0) return;
-  connection.replay ??= new RetainedReplay(connection);
-  connection.replay.add(retained.walk(pattern), reader);
+  if (!retained.mayHave(pattern)) return;
+  connection.replay ??= new RetainedReplay(connection, retained);
+  connection.replay.add(pattern, reader);
 }
 
 function subscribeTemporary(

@@ -14,6 +14,8 @@ import { type Codec, Run } from './run.ts';
 const ROWS_MIN = 64;
 /** Nodes of the tree that one slice of a walk looks at for each entry it may give out: bounds a pattern that matches little. */
 const STEPS_PER_ENTRY = 8;
+/** What making a walk costs, in such nodes. */
+const STEPS_PER_WALK = 4;
 /** Superseded moments in the expiry index, beside one per topic, before it is made anew. */
 const STALE_EXPIRIES_MAX = 1024;
 /** Handle of a frame that is too long for the slab. */
@@ -116,6 +118,14 @@ export class RetainedTable {
     const node = this.tree.find(path);
     const row = node < 0 ? NO_VALUE : this.tree.value(node);
     return row === NO_VALUE || this.hasExpired(row, nowMs) ? null : this.makeRun(row);
+  }
+
+  /** Whether a walk by this pattern may find anything. Tells without a walk where the pattern has no wildcard, as most of a long list of subscriptions. */
+  mayHave(pattern: string): boolean {
+    if (this.entryCount === 0) return false;
+    if (pattern.includes('+') || pattern.includes('#')) return true;
+    const node = this.tree.find(pattern);
+    return node >= 0 && this.tree.value(node) !== NO_VALUE;
   }
 
   /** Everything that matches a pattern (routing-key.ts). The walk may be left at any time. */
@@ -245,6 +255,11 @@ export class RetainedWalk {
     nodes.suspend();
   }
 
+  /** Nodes of the tree that the last next() looked at. */
+  get steps(): number {
+    return this.nodes.steps;
+  }
+
   /** Appends up to `limit` messages, fewer when much had to be looked at. Returns whether the walk is done. */
   next(limit: number, into: RetainedEntry[], nowMs: number): boolean {
     const { nodes } = this;
@@ -257,6 +272,67 @@ export class RetainedWalk {
     }
     nodes.suspend();
     return nodes.done;
+  }
+}
+
+/**
+ * The walks that one client waits for, one after the other, in slices that cost about the same: one walk may take many slices, and one slice gets through many walks that find little. What
+ * waits is a pattern and what the owner wants to know about it; a walk is made when its turn comes.
+ */
+export class RetainedWalks<About> {
+  private readonly table: RetainedTable;
+  private waiting: { readonly pattern: string; readonly about: About }[] = [];
+  private first = 0;
+  private walk: RetainedWalk | null = null;
+  /** What the slice may still look at. */
+  private stepsLeft = 0;
+
+  constructor(table: RetainedTable) {
+    this.table = table;
+  }
+
+  add(pattern: string, about: About): void {
+    this.waiting.push({ pattern, about });
+  }
+
+  /** About the walk that is due; null when there is none. */
+  get about(): About | null {
+    return this.first < this.waiting.length ? this.waiting[this.first]!.about : null;
+  }
+
+  /** A slice begins, which may give out this many messages. */
+  begin(entries: number): void {
+    this.stepsLeft = entries * STEPS_PER_ENTRY;
+  }
+
+  /** The slice has done its share. */
+  get used(): boolean {
+    return this.stepsLeft <= 0;
+  }
+
+  /** Goes on with the walk that is due, and appends what it finds until the slice is used up or the walk is done; then the next one is due. */
+  next(into: RetainedEntry[], nowMs: number): void {
+    if (this.walk === null) {
+      this.walk = this.table.walk(this.waiting[this.first]!.pattern);
+      this.stepsLeft -= STEPS_PER_WALK;
+    }
+    const before = into.length;
+    const done = this.walk.next(Math.max(1, Math.ceil(this.stepsLeft / STEPS_PER_ENTRY)), into, nowMs);
+    this.stepsLeft -= Math.max(this.walk.steps, (into.length - before) * STEPS_PER_ENTRY);
+    if (done) this.skip();
+  }
+
+  /** Leaves the walk that is due. */
+  skip(): void {
+    this.walk = null;
+    this.first++;
+    if (this.first === this.waiting.length) this.clear();
+  }
+
+  clear(): void {
+    this.waiting = [];
+    this.first = 0;
+    this.walk = null;
   }
 }
 

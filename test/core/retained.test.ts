@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { topicAddress } from '../../src/core/address.ts';
 import { simpleMessage } from '../../src/core/message.ts';
-import { type RetainedEntry, RetainedTable, type RetainedWalk } from '../../src/core/retained.ts';
+import { type RetainedEntry, RetainedTable, type RetainedWalk, RetainedWalks } from '../../src/core/retained.ts';
 import { type Codec, Run } from '../../src/core/run.ts';
 import { matchesPattern } from './bindings.ts';
 
@@ -332,5 +332,110 @@ describe('retained table', () => {
       ),
       { numRuns: 1000 },
     );
+  });
+});
+
+describe('the walks of one client', () => {
+  interface Slice {
+    readonly found: [number, string][];
+  }
+
+  function slices(walks: RetainedWalks<number>, entries: number): Slice[] {
+    const all: Slice[] = [];
+    while (walks.about !== null) {
+      if (all.length > 100_000) throw new Error('the walks do not end');
+      const found: [number, string][] = [];
+      walks.begin(entries);
+      for (let about = walks.about; about !== null && !walks.used; about = walks.about) {
+        const into: RetainedEntry[] = [];
+        walks.next(into, NOW);
+        for (const entry of into) found.push([about, entry.path]);
+      }
+      all.push({ found });
+    }
+    return all;
+  }
+
+  test('many that find one message each, or none, share a slice', () => {
+    const retained = table();
+    const walks = new RetainedWalks<number>(retained);
+    for (let i = 0; i < 10_000; i++) {
+      if (i % 2 === 0) retained.set(`plant/${i}`, makeRun('x'));
+      walks.add(`plant/${i}`, i);
+    }
+    const all = slices(walks, 128);
+    expect(all.flatMap(({ found }) => found)).toEqual(
+      Array.from({ length: 5000 }, (_, i) => [2 * i, `plant/${2 * i}`]),
+    );
+    expect(all.length).toBeLessThan(10_000 / 50);
+    for (const { found } of all) expect(found.length).toBeLessThanOrEqual(128);
+  });
+
+  test('a long one takes as many slices as it needs, and the next one follows in the last of them', () => {
+    const retained = table();
+    for (let i = 0; i < 1000; i++) retained.set(`a/${i}`, makeRun('x'));
+    retained.set('b', makeRun('y'));
+    const walks = new RetainedWalks<number>(retained);
+    walks.add('a/+', 1);
+    walks.add('b', 2);
+    const all = slices(walks, 100);
+    expect(all.length).toBeGreaterThan(9);
+    expect(all.length).toBeLessThan(13);
+    for (const { found } of all) expect(found.length).toBeLessThanOrEqual(101);
+    const found = all.flatMap(({ found }) => found);
+    expect(found).toHaveLength(1001);
+    expect(found.at(-1)).toEqual([2, 'b']);
+  });
+
+  test('one that is skipped or cleared away finds nothing any more', () => {
+    const retained = table();
+    for (const path of ['a', 'b', 'c']) retained.set(path, makeRun('x'));
+    const walks = new RetainedWalks<number>(retained);
+    for (const [i, path] of ['a', 'b', 'c'].entries()) walks.add(path, i);
+    walks.skip();
+    expect(walks.about).toBe(1);
+    expect(slices(walks, 10).flatMap(({ found }) => found)).toEqual([
+      [1, 'b'],
+      [2, 'c'],
+    ]);
+    walks.add('a', 5);
+    walks.clear();
+    expect(walks.about).toBeNull();
+  });
+
+  test('what each finds is what it would find alone', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(path, { maxLength: 30 }),
+        fc.array(pattern, { maxLength: 12 }),
+        fc.integer({ min: 1, max: 5 }),
+        (paths, patterns, entries) => {
+          const retained = table();
+          for (const path of paths) retained.set(path, makeRun('x'));
+          const walks = new RetainedWalks<number>(retained);
+          for (const [i, one] of patterns.entries()) {
+            const alone = collect(retained.walk(one));
+            // Certain when it says no.
+            if (!retained.mayHave(one)) expect(alone).toEqual([]);
+            walks.add(one, i);
+          }
+          const expected = patterns.flatMap((one, i) => collect(retained.walk(one)).map(([path]) => [i, path]));
+          expect(slices(walks, entries).flatMap(({ found }) => found)).toEqual(expected);
+        },
+      ),
+    );
+  });
+
+  test('a pattern without wildcards has something only where there is a message', () => {
+    const retained = table();
+    expect(retained.mayHave('#')).toBe(false);
+    retained.set('a/b', makeRun('x'));
+    expect(['a/b', 'a', 'a/b/c', '#', 'x/+'].map((one) => retained.mayHave(one))).toEqual([
+      true,
+      false,
+      false,
+      true,
+      true,
+    ]);
   });
 });
