@@ -14,6 +14,7 @@ const PUBACK_BYTES = 4;
 export class LookAhead {
   private readonly starts = new Uint32Array(TOPICS_MAX);
   private readonly hashes = new Uint32Array(TOPICS_MAX);
+  private readonly lengths = new Uint32Array(TOPICS_MAX);
   private count = 0;
   private next = 0;
 
@@ -44,8 +45,9 @@ export class LookAhead {
     packetEnd: number,
     end: number,
   ): void {
-    const { starts, hashes } = this;
+    const { starts, hashes, lengths } = this;
     starts[0] = start;
+    lengths[0] = topicEnd - start;
     hashes[0] = hashBytes(bytes, start, topicEnd);
     let count = 1;
     let last = start;
@@ -79,11 +81,12 @@ export class LookAhead {
       lastBytes = topicBytes;
       if (same) continue;
       starts[count] = topic;
+      lengths[count] = topicBytes;
       hashes[count] = hashBytes(bytes, topic, topic + topicBytes);
       count++;
     }
     this.count = count;
     // Not for one alone: it would be read twice.
-    if (count > 1) table.prefetch(hashes, count);
+    if (count > 1) table.prefetch(hashes, lengths, count);
   }
 }

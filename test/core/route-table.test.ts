@@ -95,7 +95,8 @@ describe('route table', () => {
     expect(table.large).toBe(true);
     const texts = ['plant/1', 'plant/19999', 'plant/20000', '', 'plant/7'].map((text) => Buffer.from(text));
     const hashes = Uint32Array.from(texts, (text) => hashBytes(text, 0, text.length));
-    table.prefetch(hashes, hashes.length);
+    const lengths = Uint32Array.from(texts, (text) => text.length);
+    table.prefetch(hashes, lengths, hashes.length);
     const found = texts.map((text, i) => table.lookup(text, 0, text.length, hashes[i]!)?.key.path);
     expect(found).toEqual(['plant/1', 'plant/19999', undefined, undefined, 'plant/7']);
   });

@@ -12,9 +12,9 @@ import { World } from '../../support/world.ts';
 
 class WatchedTable extends RouteTable {
   readonly asked: number[] = [];
-  override prefetch(hashes: Uint32Array, count: number): void {
+  override prefetch(hashes: Uint32Array, lengths: Uint32Array, count: number): void {
     this.asked.push(...hashes.subarray(0, count));
-    super.prefetch(hashes, count);
+    super.prefetch(hashes, lengths, count);
   }
 }
 
