@@ -28,14 +28,23 @@ const SHARED_BYTES_MIN = 16 * 1024;
 export class MqttTarget implements DirectTarget {
   readonly deliveryClass: MqttClass;
   readonly receiver: DirectReceiver;
+  // What nearly every delivery needs of the receiver, so that it is not even looked at: among thousands, each look is a wait for the memory.
+  readonly output: Output;
+  readonly counters: Counters;
+  /** The receiver has conditions: aliases, or a size that not every packet has. */
+  readonly conditional: boolean;
 
+  /** The receiver's conditions are known, and will not change. */
   constructor(deliveryClass: MqttClass, receiver: DirectReceiver) {
     this.deliveryClass = deliveryClass;
     this.receiver = receiver;
+    this.output = receiver.output;
+    this.counters = receiver.counters;
+    this.conditional = receiver.aliases !== null || receiver.packetBytesMax !== Number.POSITIVE_INFINITY;
   }
 
   get congested(): boolean {
-    return this.receiver.output.congested;
+    return this.output.congested;
   }
 }
 
@@ -55,27 +64,32 @@ export class MqttClass implements DeliveryClass {
       targets.length >= SHARED_TARGETS_MIN || (targets.length > 1 && end - start >= SHARED_BYTES_MIN)
         ? [{ bytes: Buffer.from(bytes.subarray(start, end)), slot: null }]
         : null;
-    // A form that is made anew, or comes from another protocol, may be longer than what it was made from.
-    const frameBytesMax =
-      run.codec === MQTT_CODEC && !this.dresses(run) ? run.frameBytesMax + FORM_BYTES_ADDED : Number.POSITIVE_INFINITY;
     let open = 0;
     for (let i = 0; i < targets.length; i++) {
-      const { receiver } = targets[i] as MqttTarget;
-      const { output } = receiver;
+      const target = targets[i] as MqttTarget;
+      const { output, counters } = target;
       if (output.unsentBytes > SLOW_BYTES) {
-        receiver.counters.droppedSlowConsumer += run.count;
+        counters.droppedSlowConsumer += run.count;
         continue;
       }
-      if (receiver.aliases !== null || frameBytesMax > receiver.packetBytesMax)
-        this.deliverFitting(run, form, receiver);
+      if (target.conditional && !this.suits(run, target.receiver)) this.deliverFitting(run, form, target.receiver);
       else {
         if (shared !== null) output.appendShared(shared);
         else output.append(bytes, start, end);
-        receiver.counters.messagesDelivered += run.count;
+        counters.messagesDelivered += run.count;
       }
       if (!output.congested) open++;
     }
     return open;
+  }
+
+  /** The run can go to this receiver as it goes to all. */
+  private suits(run: Run, receiver: DirectReceiver): boolean {
+    if (receiver.aliases !== null) return false;
+    // A form that is made anew, or comes from another protocol, may be longer than what it was made from.
+    return (
+      run.codec === MQTT_CODEC && !this.dresses(run) && run.frameBytesMax + FORM_BYTES_ADDED <= receiver.packetBytesMax
+    );
   }
 
   /** Frame by frame, leaving out what is too large for this client. */

@@ -72,15 +72,17 @@ export class StompTopicSubscriber implements Destination {
 
 export class StompTarget implements DirectTarget {
   readonly deliveryClass: StompClass;
-  readonly receiver: DirectReceiver;
+  readonly output: Output;
+  readonly counters: Counters;
 
   constructor(deliveryClass: StompClass, receiver: DirectReceiver) {
     this.deliveryClass = deliveryClass;
-    this.receiver = receiver;
+    this.output = receiver.output;
+    this.counters = receiver.counters;
   }
 
   get congested(): boolean {
-    return this.receiver.output.congested;
+    return this.output.congested;
   }
 }
 
@@ -112,7 +114,7 @@ export class StompClass implements DeliveryClass {
     open.length = 0;
     let free = 0;
     for (let i = 0; i < targets.length; i++) {
-      const { output, counters } = (targets[i] as StompTarget).receiver;
+      const { output, counters } = targets[i] as StompTarget;
       if (output.unsentBytes > SLOW_BYTES) {
         counters.droppedSlowConsumer += run.count;
         continue;

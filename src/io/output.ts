@@ -34,21 +34,22 @@ export const REFERENCE_BYTES_MIN = 16 * 1024;
 const NO_PIECES: Piece[] = [];
 
 export class Output {
-  /** The memory that reserve() offsets refer to; changes with every reserve. */
-  bytes: Buffer;
+  // First what every append needs, so that it is in one place.
+  private slot: Slot | null = null;
+  private at = 0;
   /** Bytes appended and not yet taken by the kernel. */
   unsentBytes = 0;
-  /** Bytes handed over in total. */
-  totalBytes = 0;
   /** Set when unsentBytes passed congestedBytes at a flush; cleared when all of it has left. */
   congested = false;
+  /** The memory that reserve() offsets refer to; changes with every reserve. */
+  bytes: Buffer;
+  /** Bytes handed over in total. */
+  totalBytes = 0;
   private readonly arena: Arena;
   private readonly turn: Turn;
   private sink: OutputSink | null;
   private readonly congestedBytes: number;
   private drainTarget: DrainTarget | null = null;
-  private slot: Slot | null = null;
-  private at = 0;
   private pieces = NO_PIECES;
   private lone: readonly Piece[] | null = null;
   private dirty = false;
