@@ -37,6 +37,8 @@ describe('a faithful peer', () => {
     ['MQTT fan-out', { subscribers: 5, window: 20 }, {}],
     ['MQTT fan-in', { publishers: 5, window: 20 }, {}],
     ['one publisher to many topics', { topics: 7, window: 20 }, {}],
+    ['mixed topics', { topics: 1200, publishers: 3, mixed: true, window: 50 }, {}],
+    ['mixed topics, each with a pattern', { topics: 20, mixed: true, patterns: true, window: 50 }, {}],
     ['MQTT deliveries in pieces of 7 bytes', { window: 3 }, { pieceBytes: 7 }],
     ['payloads larger than a read', { payloadBytes: 400_000, window: 2 }, {}],
     ['MQTT over WebSocket', { transport: 'websocket', window: 50 }, { websocket: true }],
@@ -69,6 +71,29 @@ describe('a faithful peer', () => {
     if (plan.qos !== undefined || plan.receipts === true) expect(report.answer?.count).toBeGreaterThan(0);
   });
 });
+
+test.each([false, true])(
+  'a mixed load sends each lane to its own topic, all of them in each round (patterns: %s)',
+  async (patterns) => {
+    const topics: number[] = [];
+    const watch: Fault = (_ordinal, frame) => {
+      const length = frame.readUInt16BE(2);
+      const name = frame.toString('latin1', 4, 4 + length);
+      const topic = /^b[0-9a-f]{4}\/t([0-9]{3})(\/v)?$/.exec(name);
+      expect(topic, name).not.toBeNull();
+      expect(topic![2] === '/v').toBe(patterns);
+      expect(Number(topic![1])).toBe(frame.readUInt32LE(4 + length + 8));
+      topics.push(Number(topic![1]));
+      return [frame];
+    };
+    const report = await load({ topics: 150, mixed: true, patterns, window: 40, measureMs: 200 }, { fault: watch });
+    expect(report).toMatchObject(clean);
+    expect(topics.length).toBeGreaterThan(300);
+    const rounds = [topics.slice(0, 150), topics.slice(150, 300)];
+    for (const round of rounds) expect(new Set(round).size).toBe(150);
+    expect(rounds[0]).not.toEqual(rounds[1]);
+  },
+);
 
 describe('a peer with faults', () => {
   test('counts what is lost, and writes off a window that is lost whole', async () => {

@@ -26,6 +26,8 @@ const sessionExpiryInterval = 0x11;
 /** Longer than any run, so that no PINGREQ is needed. */
 const keepAliveSeconds = 600;
 const filtersPerSubscribe = 1000;
+/** Stands before the number in a topic's name. */
+const LETTER_T = 0x74;
 
 export const mqttFarewell = Buffer.of(packetType.disconnect << 4, 0);
 
@@ -88,6 +90,8 @@ export class MqttPublisher extends Publisher {
   private readonly qos: number;
   private idAt = 0;
   private payloadAt = 0;
+  /** Of the topic's number: behind its last digit. */
+  private numberEnd = 0;
 
   constructor(shared: Shared, index: number) {
     super(shared, index);
@@ -154,13 +158,26 @@ export class MqttPublisher extends Publisher {
   protected buildFrame(lane: number): Buffer {
     const { plan, layout } = this.shared;
     const payload = blankPayload(plan.payloadBytes);
-    const head = [text(topicName(this.shared, layout.topicOfLane(lane)))];
+    const topic = topicName(this.shared, layout.topicOfLane(lane));
+    const head = [text(topic)];
     if (plan.qos > 0) head.push(Buffer.alloc(2));
     if (plan.mqttVersion === 5) head.push(Buffer.of(0));
     const frame = packet((packetType.publish << 4) | (plan.qos << 1), Buffer.concat([...head, payload]));
     this.payloadAt = frame.length - plan.payloadBytes;
     this.idAt = this.payloadAt - (plan.mqttVersion === 5 ? 3 : 2);
+    this.numberEnd = frame.indexOf(topic) + /^.*t[0-9]+/.exec(topic)![0].length;
     return frame;
+  }
+
+  protected patchTopic(at: number, lane: number): void {
+    const { slab } = this;
+    let rest = this.shared.layout.topicOfLane(lane);
+    // All topics have the same number of digits, so that those in front of a shorter number are zeros.
+    for (let digit = at + this.numberEnd - 1; slab[digit] !== LETTER_T; digit--) {
+      const tens = Math.floor(rest / 10);
+      slab[digit] = 0x30 + rest - tens * 10;
+      rest = tens;
+    }
   }
 
   protected patch(at: number, seq: number, lane: number, stampUs: number, id: number): void {

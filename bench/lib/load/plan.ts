@@ -171,7 +171,7 @@ export function completePlan(partial: Partial<LoadPlan>): LoadPlan {
   require(plan.publishers >= 1 && plan.topics >= 1, 'at least one publisher and one topic');
   require(plan.publishers + plan.subscribers <= connectionsMax, `at most ${connectionsMax} connections`);
   require(plan.inFlight >= 1 && plan.inFlight <= inFlightMax, `inFlight must be 1 to ${inFlightMax}`);
-  require(!plan.patterns || plan.protocol === 'mqtt', 'patterns are for mqtt only');
+  require(!(plan.patterns || plan.mixed) || plan.protocol === 'mqtt', 'patterns and mixed are for mqtt only');
   require(!plan.mixed ||
     (plan.topics >= plan.publishers &&
       plan.topics >= plan.subscribers &&

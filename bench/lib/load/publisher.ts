@@ -6,8 +6,9 @@
 //   slab:  | frame of lane 0 | lane 1 | ... | lane L-1 | lane 0 | lane 1 | ...          frame k is of lane k mod L
 //            a write of n frames starts at the lane that is next and takes n <= batch frames in a row
 //
-// A mixed load has several rounds in the slab, each with all lanes in another order: a broker must not find what comes
-// next where it has put it in the round before.
+// A mixed load has several rounds, each with all lanes in another order: a broker must not find what comes next where it
+// has put it in the round before. Its slab has the frames of one write, and their topics are patched, too: prebuilt frames of
+// a million lanes would push what the broker uses out of the cache that both processes share.
 
 import type { Histogram } from '../histogram.ts';
 import type { Deliveries } from './inbox.ts';
@@ -65,8 +66,10 @@ export abstract class Publisher implements Endpoint {
   batchFrames = 0;
   protected readonly shared: Shared;
   protected readonly lanes: Uint32Array;
-  /** The lanes of the frames in the slab: every lane once per round. */
+  /** The lanes of the frames as they are sent: every lane once per round. */
   protected readonly order: Uint32Array;
+  /** The slab's frames are of no lane in particular. */
+  private readonly patchesTopics: boolean;
   protected slab: Buffer = Buffer.alloc(0);
   protected slabView = new DataView(this.slab.buffer);
   protected frameBytes = 0;
@@ -85,7 +88,8 @@ export abstract class Publisher implements Endpoint {
     this.index = index;
     this.lanes = layout.lanesOfPublisher(index);
     this.windowIndex = layout.windowOfPublisher(index);
-    this.order = plan.mixed && this.lanes.length > 1 ? shuffledRounds(this.lanes, SHUFFLED_ROUNDS, index) : this.lanes;
+    this.patchesTopics = plan.mixed && this.lanes.length > 1;
+    this.order = this.patchesTopics ? shuffledRounds(this.lanes, SHUFFLED_ROUNDS, index) : this.lanes;
     const isAnswered = answered(plan);
     this.inFlightMax = isAnswered ? plan.inFlight : Number.POSITIVE_INFINITY;
     const places = isAnswered ? placesFor(plan.inFlight) : 0;
@@ -98,6 +102,8 @@ export abstract class Publisher implements Endpoint {
   abstract onBytes(bytes: Buffer, view: DataView, start: number, end: number): number;
   /** A frame with an empty header in its payload. */
   protected abstract buildFrame(lane: number): Buffer;
+  /** Writes the topic of a lane into the frame at `at`. */
+  protected abstract patchTopic(at: number, lane: number): void;
   /** Writes what changes from message to message into the frame at `at`; `id` is 0 when nobody answers. */
   protected abstract patch(at: number, seq: number, lane: number, stampUs: number, id: number): void;
 
@@ -113,7 +119,7 @@ export abstract class Publisher implements Endpoint {
   /** Sends messages stamped with now, at most `count` and one batch; returns how many. */
   send(count: number, stampUs: number): number {
     const frames = Math.min(count, this.batchFrames);
-    const start = this.orderIndex * this.frameBytes;
+    const start = this.slabStart();
     for (let index = 0, at = start; index < frames; index++, at += this.frameBytes) this.stamp(at, stampUs);
     this.link.send(this.slab, start, start + frames * this.frameBytes);
     return frames;
@@ -122,7 +128,7 @@ export abstract class Publisher implements Endpoint {
   /** Sends messages that were due at different times: the one with ordinal k (of this publisher) at `dueUs(k)`. */
   sendDue(count: number, dueUs: (ordinal: number) => number): number {
     const frames = Math.min(count, this.batchFrames);
-    const start = this.orderIndex * this.frameBytes;
+    const start = this.slabStart();
     for (let index = 0, at = start; index < frames; index++, at += this.frameBytes)
       this.stamp(at, dueUs(this.published));
     this.link.send(this.slab, start, start + frames * this.frameBytes);
@@ -137,7 +143,7 @@ export abstract class Publisher implements Endpoint {
     const atOnce = Math.min(this.inFlightMax, plan.window > 0 ? plan.window : Number.POSITIVE_INFINITY);
     const fitting = Math.floor(Math.min(plan.batchBytes, slabBytesMax / plan.publishers) / this.frameBytes);
     this.batchFrames = Math.max(1, Math.min(atOnce, fitting));
-    const frames = order.length - 1 + this.batchFrames;
+    const frames = this.patchesTopics ? this.batchFrames : order.length - 1 + this.batchFrames;
     this.slab = Buffer.allocUnsafeSlow(frames * this.frameBytes);
     this.slabView = new DataView(this.slab.buffer);
     for (let index = 0; index < frames; index++) {
@@ -166,6 +172,10 @@ export abstract class Publisher implements Endpoint {
     return true;
   }
 
+  private slabStart(): number {
+    return this.patchesTopics ? 0 : this.orderIndex * this.frameBytes;
+  }
+
   private stamp(at: number, stampUs: number): void {
     let id = 0;
     if (this.owing.length > 0) {
@@ -174,7 +184,9 @@ export abstract class Publisher implements Endpoint {
       this.stamps[id & this.placeMask] = stampUs;
       this.inFlight++;
     }
-    this.patch(at, this.round, this.order[this.orderIndex]!, stampUs, id);
+    const lane = this.order[this.orderIndex]!;
+    if (this.patchesTopics) this.patchTopic(at, lane);
+    this.patch(at, this.round, lane, stampUs, id);
     this.published++;
     if (++this.orderIndex === this.order.length) this.orderIndex = 0;
     if (++this.sentOfRound === this.lanes.length) {

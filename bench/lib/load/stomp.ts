@@ -167,6 +167,10 @@ export class StompPublisher extends Publisher {
     return Buffer.concat([headers, blankPayload(plan.payloadBytes), Buffer.of(0)]);
   }
 
+  protected patchTopic(): void {
+    throw new Error('plan: no mixed load in STOMP');
+  }
+
   protected patch(at: number, seq: number, lane: number, stampUs: number, id: number): void {
     const slab = this.slab;
     const payload = at + this.payloadAt;
