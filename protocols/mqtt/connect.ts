@@ -33,7 +33,10 @@ export function onConnect(connection: Connection, packet: Connect): void {
   connection.version = packet.protocolVersion;
   connection.wire = wireVersion(packet.protocolVersion);
   connection.requestProblemInformation = packet.properties.requestProblemInformation ?? true;
+  // Before anything can be delivered to it: a target looks at them once.
   connection.packetBytesMax = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY;
+  const aliasesMax = packet.properties.topicAliasMaximum ?? 0;
+  if (aliasesMax > 0) connection.aliases = new TopicAliases(aliasesMax);
   connection.versionKnown = true;
   connection.connectRead = true;
   const refusal = problemOf(connection, packet);
@@ -255,8 +258,6 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   connection.client = client;
   client.connection = connection;
   connection.will = packet.will === null ? null : storedWill(packet.will, connection.wire);
-  const aliasesMax = packet.properties.topicAliasMaximum ?? 0;
-  if (aliasesMax > 0) connection.aliases = new TopicAliases(aliasesMax);
   connection.receiveMaximum = Math.min(packet.properties.receiveMaximum ?? 65_535, adapter.options.inflightMax);
   const keepAliveS = agreedKeepAlive(packet.keepAliveS, adapter.options.keepAliveMaxS, v5);
   // [MQTT-3.1.2-22]
