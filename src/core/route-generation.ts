@@ -54,9 +54,9 @@ export function entryBytes(length: number): number {
 }
 
 export class Generation {
-  readonly routes: (Route | null)[] = [];
   count = 0;
   bytes = 0;
+  private readonly routes: (Route | null)[] = [];
   private slots: Uint32Array;
   private mask: number;
   /** Entries of each route. */

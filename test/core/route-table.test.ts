@@ -247,6 +247,21 @@ describe('route table', () => {
     expect(table.bytes).toBeLessThan(count * 2 * 80);
   });
 
+  test('long texts in use stay, in a table whose memory is full before its slots are', () => {
+    const table = new RouteTable(1e6, 128 * 1024 * 1024);
+    const routes = Array.from({ length: 12_000 }, (_, i) => route(`${'x'.repeat(900 + (i % 200))}/${i}`));
+    // A few strangers, whose notes fall on the same place, need more rounds than the rest.
+    for (let round = 0; round < 20; round++) for (const one of routes) if (!has(table, one)) insert(table, one);
+    expect(routes.filter((one) => !has(table, one))).toHaveLength(0);
+    expect(table.bytes).toBeGreaterThan(12_000 * 900);
+    expect(table.bytes).toBeLessThanOrEqual(128 * 1024 * 1024);
+    // The longest text that there is does not disturb them.
+    const longest = route('y'.repeat(65_535));
+    for (let round = 0; round < 20 && !has(table, longest); round++) insert(table, longest);
+    expect(has(table, longest)).toBe(true);
+    expect(routes.filter((one) => !has(table, one))).toHaveLength(0);
+  });
+
   test('equality of ranges looks at every byte', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(), (bytes, at) => {
