@@ -2,7 +2,7 @@
 // broker's process per message, load from another one. Only this broker; how the others grow is their business.
 //
 //   npm run bench -- curves
-//     --only NAME,…                    topics,wildcards,fanout,backlog
+//     --only NAME,…                    topics,wildcards,fanout,fanout-window,backlog
 //     --repeat N                       runs of each point (3); the table has their medians
 //     --seconds N                      measured time of a run (3)
 //     --max N                          leaves out the points above, for a short look
@@ -29,6 +29,10 @@ const QUEUE_ROUNDS = 6;
 const PAYLOAD_BYTES = 100;
 /** Rounds over all topics before anything is measured: what is used is known by then. */
 const WARM_ROUNDS = 6;
+/** Messages a second of a publisher that sends steadily: with 10,000 subscribers about half of what this generator can receive. */
+const STEADY_RATE = 300;
+/** Of a rate that is kept: the measured time begins and ends within a round to all subscribers. */
+const KEPT = 0.95;
 /** Where there is one topic: enough windows that the load runs before it is measured, with 10,000 subscribers, too. */
 const WARM_MESSAGES = 500;
 const WARM_MS_MAX = 120_000;
@@ -47,6 +51,10 @@ interface Curve {
   plan(point: number): Partial<LoadPlan>;
 }
 
+const SUBSCRIBERS = [1, 10, 100, 1000, 10_000];
+
+const falls = (figures: readonly number[]): boolean =>
+  figures.every((figure, i) => i === 0 || figure < figures[i - 1]!);
 const last = (figures: readonly number[]): number => figures.at(-1)! / figures[0]!;
 
 const CURVES: readonly Curve[] = [
@@ -72,12 +80,22 @@ const CURVES: readonly Curve[] = [
   },
   {
     name: 'fanout',
-    title: 'Subscribers of one topic',
+    title: 'Subscribers of one topic, a steady publisher',
     axis: 'subscribers',
-    points: [1, 10, 100, 1000, 10_000],
+    points: SUBSCRIBERS,
     per: 'delivery',
     goal: 'falls throughout',
-    reached: (figures) => figures.every((figure, i) => i === 0 || figure < figures[i - 1]!),
+    reached: falls,
+    plan: (subscribers) => ({ subscribers, rate: STEADY_RATE }),
+  },
+  {
+    name: 'fanout-window',
+    title: 'Subscribers of one topic, a publisher that waits for the slowest',
+    axis: 'subscribers',
+    points: SUBSCRIBERS,
+    per: 'delivery',
+    goal: 'falls throughout',
+    reached: falls,
     plan: (subscribers) => ({ subscribers, window: 100 }),
   },
 ];
@@ -108,6 +126,12 @@ async function measurePoint(curve: Curve, at: number, seconds: number): Promise<
     });
     if (report.failure !== '') throw new Error(`${curve.name} ${at}: ${report.failure}`);
     if (report.corrupt + report.misrouted > 0) throw new Error(`${curve.name} ${at}: wrong messages`);
+    const rate = plan.rate ?? 0;
+    // Messages dropped, or published later than they were due, would make each delivery look cheap.
+    if (rate > 0 && (report.lost > 0 || report.receivedPerSecond < rate * at * KEPT))
+      throw new Error(
+        `${curve.name} ${at}: ${report.lost} lost, ${Math.round(report.receivedPerSecond)} a second arrived`,
+      );
     // Rather no curve than one with a hole in it.
     if (report.receivedPerCpuSecond === 0) throw new Error(`${curve.name} ${at}: nothing arrived in the measured time`);
     return { ns: 1e9 / report.receivedPerCpuSecond, rssMb: report.rssBytes / 1e6 };
@@ -205,7 +229,7 @@ export async function run(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
-      only: { type: 'string', default: 'topics,wildcards,fanout,backlog' },
+      only: { type: 'string', default: 'topics,wildcards,fanout,fanout-window,backlog' },
       repeat: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '3' },
       max: { type: 'string', default: String(BACKLOG) },
@@ -215,7 +239,7 @@ export async function run(args: string[]): Promise<number> {
   const only = values.only.split(',');
   for (const name of only) {
     if (name !== 'backlog' && !CURVES.some((curve) => curve.name === name))
-      throw new TypeError(`${name} is none of topics, wildcards, fanout, backlog`);
+      throw new TypeError(`${name} is none of topics, wildcards, fanout, fanout-window, backlog`);
   }
   const max = Number(values.max);
   const points: Point[] = [];
@@ -249,8 +273,10 @@ export async function run(args: string[]): Promise<number> {
 
 - *topics*: QoS 0, each topic has one exact subscription, 100 subscribers hold them all; 10 publishers send to all topics, each round in another order, so that hardly two messages in a row go to the same topic or the same subscriber.
 - *wildcards*: the same, with a pattern instead of each name: a third each end in \`+\`, end in \`#\`, begin with \`+\`.
-- *fanout*: QoS 0, one publisher, all subscribers have the same topic; the figure is for one delivery. A window of 100 messages is one write to each subscriber, so that from some 100 subscribers on there is
-  nothing more to share: what is left is the write, which costs the kernel a little more as its sockets leave the cache.
+- *fanout*: QoS 0, one publisher, all subscribers have the same topic, ${STEADY_RATE} messages a second; the figure is for one delivery. With few subscribers each delivery is a write of its own, and waking up is shared by them; where
+  one round to all subscribers takes longer than the next message is away, the broker takes several messages on each round. A run in which messages are lost, or the rate is not kept, is none.
+- *fanout-window*: the same without a rate, at most 100 messages on their way to the slowest subscriber. Every round carries the same 100 messages then, as one write to each subscriber, so that from some 100 subscribers on there is
+  nothing more to share: what is left is that write, which costs the kernel a little more as sockets and buffers leave the cache.
 - *backlog*: QoS 1 to a durable queue, ${QUEUE_ROUND} messages published and then consumed, ${QUEUE_ROUNDS} times, after as many times that do not count; the queue is empty before, or has ${BACKLOG} messages that come first.
 
 ${plots.join('\n')}`;
