@@ -1,8 +1,8 @@
-// What a message costs as there is more of something: topics, wildcard subscriptions, subscribers of one topic, messages that wait. Measured from outside as the scenarios are: CPU of the
+// What a message costs as there is more of something: topics, wildcard subscriptions, subscriptions that come and go, subscribers of one topic, messages that wait. Measured from outside as the scenarios are: CPU of the
 // broker's process per message, load from another one. Only this broker; how the others grow is their business.
 //
 //   npm run bench -- curves
-//     --only NAME,…                    topics,wildcards,fanout,fanout-window,backlog
+//     --only NAME,…                    topics,wildcards,churn,fanout,fanout-window,backlog
 //     --repeat N                       runs of each point (3); the table has their medians
 //     --seconds N                      measured time of a run (3)
 //     --max N                          leaves out the points above, for a short look
@@ -79,6 +79,16 @@ const CURVES: readonly Curve[] = [
     plan: (topics) => ({ topics, patterns: true, mixed: true, publishers: 10, subscribers: 100, window: 5000 }),
   },
   {
+    name: 'churn',
+    title: 'Subscriptions that come and go',
+    axis: 'changes per second',
+    points: [0, 10, 100, 1000],
+    per: 'message',
+    goal: 'at most 1.5 times the first',
+    reached: (figures) => last(figures) <= 1.5,
+    plan: (changes) => ({ changes, topics: 10_000, mixed: true, publishers: 10, subscribers: 100, window: 5000 }),
+  },
+  {
     name: 'fanout',
     title: 'Subscribers of one topic, a steady publisher',
     axis: 'subscribers',
@@ -120,7 +130,7 @@ async function measurePoint(curve: Curve, at: number, seconds: number): Promise<
       port: running.mqttPort,
       brokerPid: running.process.pid,
       warmupMs: 2000,
-      warmupMessages: plan.mixed === true ? at * WARM_ROUNDS : WARM_MESSAGES,
+      warmupMessages: plan.mixed === true ? plan.topics! * WARM_ROUNDS : WARM_MESSAGES,
       warmupMsMax: WARM_MS_MAX,
       measureMs: seconds * 1000,
     });
@@ -229,7 +239,7 @@ export async function run(args: string[]): Promise<number> {
   const { values } = parseArgs({
     args,
     options: {
-      only: { type: 'string', default: 'topics,wildcards,fanout,fanout-window,backlog' },
+      only: { type: 'string', default: [...CURVES.map(({ name }) => name), 'backlog'].join() },
       repeat: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '3' },
       max: { type: 'string', default: String(BACKLOG) },
@@ -239,7 +249,7 @@ export async function run(args: string[]): Promise<number> {
   const only = values.only.split(',');
   for (const name of only) {
     if (name !== 'backlog' && !CURVES.some((curve) => curve.name === name))
-      throw new TypeError(`${name} is none of topics, wildcards, fanout, fanout-window, backlog`);
+      throw new TypeError(`${name} is none of ${CURVES.map((curve) => curve.name).join(', ')}, backlog`);
   }
   const max = Number(values.max);
   const points: Point[] = [];
@@ -273,6 +283,7 @@ export async function run(args: string[]): Promise<number> {
 
 - *topics*: QoS 0, each topic has one exact subscription, 100 subscribers hold them all; 10 publishers send to all topics, each round in another order, so that hardly two messages in a row go to the same topic or the same subscriber.
 - *wildcards*: the same, with a pattern instead of each name: a third each end in \`+\`, end in \`#\`, begin with \`+\`.
+- *churn*: as *topics*, with 10,000 of them, while one more client subscribes to topics that nobody publishes to and unsubscribes again, as the clients of a fleet come and go.
 - *fanout*: QoS 0, one publisher, all subscribers have the same topic, ${STEADY_RATE} messages a second; the figure is for one delivery. With few subscribers each delivery is a write of its own, and waking up is shared by them; where
   one round to all subscribers takes longer than the next message is away, the broker takes several messages on each round. A run in which messages are lost, or the rate is not kept, is none.
 - *fanout-window*: the same without a rate, at most 100 messages on their way to the slowest subscriber. Every round carries the same 100 messages then, as one write to each subscriber, so that from some 100 subscribers on there is

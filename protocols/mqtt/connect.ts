@@ -248,7 +248,7 @@ function onAuthenticated(connection: Connection, packet: Connect, result: AuthRe
   if (session !== null) adapter.settleWill(session);
   // [MQTT-3.1.2-6]
   session ??= vhost.sessions.create(principal, clientId);
-  session.principal = principal;
+  vhost.sessions.belongsTo(session, principal);
   session.copyForEach = adapter.options.overlappingSubscriptions === 'each';
   // Its queue is what it was when it was first needed.
   if (!session.stores) session.queueArguments = sessionArguments(packet) as ReadonlyMap<string, string>;

@@ -50,6 +50,7 @@ export const ConnectionState = { AwaitConnect: 0, Authenticating: 1, Connected: 
 export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionState];
 
 /** mosquitto's bridges set it in the protocol level. */
+const DOLLAR = 0x24;
 const BRIDGE_BIT = 0x80;
 /** A peer whose output has grown to this takes no more from queues until it has drained. */
 const HOLD_BYTES = 1024 * 1024;
@@ -331,8 +332,8 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
   /** The route of a topic name in bytes, resolved. Topics that lead to the same sessions may have it in common: its key is not for use. Throws for an invalid topic. */
   findRoute(bytes: Uint8Array, start: number, end: number, hash = hashBytes(bytes, start, end)): Route {
     const routes = this.routeTable();
-    let route = routes.lookup(bytes, start, end, hash);
-    if (route === null || route.generation !== this.vhost.generation) {
+    let route = routes.lookupTrue(bytes, start, end, hash, this.vhost.changes);
+    if (route === null) {
       // What was gathered belongs to the bindings as they were.
       this.publishing.flush();
       const found = this.adapter.makeRoute(bytes, start, end);
@@ -341,10 +342,13 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
         this.counters.refusedUnauthorized++;
         this.adapter.logger.warn(this.logFields(), `publish refused: ${found.refusal}`);
       }
-      route = found.set !== null && found.exchange === TOPIC_EXCHANGE ? routes.common(found) : found;
-      routes.insert(route, bytes, start, end);
+      // Only where the text is the topic's path: "$exchange/amq.topic/a" is one of the topic "a".
+      const isCommon = found.set !== null && found.exchange === TOPIC_EXCHANGE && bytes[start] !== DOLLAR;
+      route = isCommon ? routes.common(found) : found;
+      routes.insert(route, bytes, start, end, found.generation);
     }
     this.publishing.route = route;
+    this.publishing.generation = this.vhost.generation;
     this.publishing.topicBytes = -1;
     return route;
   }

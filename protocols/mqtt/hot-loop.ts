@@ -48,7 +48,7 @@ export function takeHot(connection: Connection, bytes: Uint8Array, start: number
       if (
         publishing.topicBytes !== topicBytes ||
         !sameBytes(bytes, publishing.topicStart, bytes, topicStart, topicBytes) ||
-        route.generation !== connection.vhost.generation
+        publishing.generation !== connection.vhost.generation
       ) {
         const routes = connection.routeTable();
         const hash = routes.large

@@ -2,6 +2,7 @@
 // answers. Whatever is unusual (retain, DUP, properties, aliases, refused topics, repeated QoS 2) comes as an object through one().
 import type { DestinationSet } from '../../src/core/destination-set.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
+import { UNKNOWN } from '../../src/core/route-changes.ts';
 import type { Route } from '../../src/core/route-table.ts';
 import type { Run } from '../../src/core/run.ts';
 import * as acknowledgements from './acknowledgements.ts';
@@ -39,6 +40,8 @@ export class PublishPath {
   route: Route | null = null;
   topicStart = 0;
   topicBytes = -1;
+  /** Of the bindings when it was found: it holds as long as they are the same. */
+  generation = UNKNOWN;
   private readonly connection: Connection;
   private readonly gathering: Gathering;
   // [MQTT-3.3.2-7]

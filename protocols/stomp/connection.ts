@@ -301,6 +301,7 @@ export class Connection implements TransportHandler, Publisher, ConfirmSink, Dir
 
   /** Finds out where the route leads by now. */
   refreshRoute(route: StompRoute, args: ReadonlyMap<string, string> = NO_ARGUMENTS): void {
+    if (args.size === 0 && this.vhost.changes.holds(route)) return;
     // What was gathered belongs to the bindings as they were.
     this.publishing.flush();
     resolveRoute(this.vhost, route, this.principal!, this.clientId, args);

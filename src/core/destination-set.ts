@@ -1,9 +1,10 @@
 // Where a route leads: the destinations a routing found, interned per vhost, so that routes of different topics that lead to the same place share one object and their
-// messages form one run. It makes and keeps the delivery plan for each guarantee.
+// messages form one run. It makes and keeps the delivery plan for each guarantee, as long as none of its destinations changes.
 import { type Binding, isNoLocal } from './binding.ts';
 import { DeliveryPlan, type Destination } from './delivery.ts';
 import type { Guarantee } from './guarantee.ts';
 import type { Publisher } from './publisher.ts';
+import type { RouteChanges } from './route-changes.ts';
 import type { Run } from './run.ts';
 import { SelectivePlan } from './selective-plan.ts';
 
@@ -12,6 +13,12 @@ export class DestinationSet {
   private readonly bindings: readonly (readonly Binding[])[];
   private readonly plans: (DeliveryPlan | null)[] = [null, null, null];
   private readonly selective: (SelectivePlan | null)[] = [null, null, null];
+  /** Says which destinations have changed; null where none does. */
+  private readonly changes: RouteChanges | null;
+  /** No destination has changed since this epoch that is not in the plans. */
+  private epoch: number;
+  /** Of the destinations; made when it is asked for. */
+  private ids: ReadonlySet<number> | null = null;
   /** The places of destinations with bindings that say "no local". */
   private readonly noLocal: readonly number[];
   /** Some binding has a selector: where a message goes depends on more than the route. */
@@ -19,9 +26,15 @@ export class DestinationSet {
   /** Its messages have to come one by one: some destination may refuse one, or a selector decides. */
   readonly oneByOne: boolean;
 
-  constructor(destinations: readonly Destination[], bindings: readonly (readonly Binding[])[]) {
+  constructor(
+    destinations: readonly Destination[],
+    bindings: readonly (readonly Binding[])[],
+    changes: RouteChanges | null = null,
+  ) {
     this.destinations = destinations;
     this.bindings = bindings;
+    this.changes = changes;
+    this.epoch = changes === null ? 0 : changes.epoch;
     this.noLocal = bindings.flatMap((reached, i) => (reached.some(isNoLocal) ? [i] : []));
     this.selects = bindings.some((reached) => reached.some(({ selector }) => selector !== null));
     this.oneByOne = this.selects || destinations.some((destination) => destination.mayRefuse);
@@ -34,6 +47,8 @@ export class DestinationSet {
   /** For this run. The publisher's own destinations get nothing where their subscriptions say "no local". */
   plan(run: Run, publisher: Publisher | null): DeliveryPlan {
     const { guarantee } = run;
+    const { changes } = this;
+    if (changes !== null && changes.epoch !== this.epoch) this.review(changes);
     // Rare, so it is made anew each time instead of being kept per publisher.
     if (publisher !== null && this.noLocal.length > 0 && this.ownsSome(publisher))
       return this.selects ? this.makeSelective(guarantee, publisher).planOf(run) : this.makePlan(guarantee, publisher);
@@ -51,6 +66,16 @@ export class DestinationSet {
       this.plans[guarantee] = plan;
     }
     return plan;
+  }
+
+  /** Gives up the plans if a destination has changed since they were made. */
+  private review(changes: RouteChanges): void {
+    this.ids ??= new Set(this.destinations.map(({ id }) => id));
+    if (changes.concerns(this.epoch, this.ids)) {
+      this.plans.fill(null);
+      this.selective.fill(null);
+    }
+    this.epoch = changes.epoch;
   }
 
   private ownsSome(publisher: Publisher): boolean {

@@ -2,8 +2,8 @@
 //
 //   slots    [ tag, record | tag, record | … ]               one word each; 0: free. The slots from hash & mask on, PROBES_MAX of them, are where an entry may stand; the tag is the
 //                                                            hash's upper byte, so that hardly ever another one's record is looked at
-//   records  [ hash | length | place | text … ] [ … ] …      one piece of memory, of which what was never written to costs nothing; a record is known by where it begins, in units of 8 bytes
-//   routes   [ route | route | … ]                           place: its route, which many texts may have in common
+//   records  [ hash | length | place | since | text … ] …    one piece of memory, of which what was never written to costs nothing; a record is known by where it begins, in units of 8 bytes
+//   routes   [ route | route | … ]                           place: its route, which many texts may have in common; since: the generation of the bindings in which the text was last known to have it
 //
 // A million topics in use are looked up in two places of the memory each, of which the slots, 8 MB of them, are few enough to be in a cache now and then: the objects behind them are few where
 // many topics lead to the same subscribers (RouteTable.common), so that they stay in the processor's cache, and nothing of a topic is an object that the collector has to look at.
@@ -31,7 +31,8 @@ const RECORD_MASK = 0x00ff_ffff;
 const HASH = 0;
 const LENGTH = 1;
 const PLACE = 2;
-const TEXT = 3;
+const SINCE = 3;
+const TEXT = 4;
 /** Records begin at multiples of this. */
 const UNIT_LOG2 = 3;
 const UNIT_BYTES = 1 << UNIT_LOG2;
@@ -171,8 +172,16 @@ export class Generation {
     return this.routes[this.wordOf(record, PLACE)]!;
   }
 
-  /** The text must not be in here, the table not be full, and have room for it. */
-  put(hash: number, bytes: Uint8Array, start: number, length: number, route: Route): void {
+  sinceAt(record: number): number {
+    return this.wordOf(record, SINCE) | 0;
+  }
+
+  setSince(record: number, since: number): void {
+    this.words[(record << UNIT_WORDS_LOG2) + SINCE] = since;
+  }
+
+  /** The text must not be in here, the table not be full, and have room for it. Returns its record. */
+  put(hash: number, bytes: Uint8Array, start: number, length: number, route: Route, since: number): number {
     const slot = this.slotFor(hash);
     const there = this.slots[slot]!;
     if (there !== 0) {
@@ -180,13 +189,16 @@ export class Generation {
       this.count--;
       this.detach(this.wordOf(there & RECORD_MASK, PLACE));
     }
-    this.slots[slot] = ((hash & TAG_MASK) | this.keep(hash, bytes, start, length, this.attach(route))) >>> 0;
+    const record = this.keep(hash, bytes, start, length, this.attach(route), since);
+    this.slots[slot] = ((hash & TAG_MASK) | record) >>> 0;
     this.count++;
     this.bytes += entryBytes(length);
+    return record;
   }
 
-  replace(record: number, route: Route): void {
+  replace(record: number, route: Route, since: number): void {
     const before = this.wordOf(record, PLACE);
+    this.setSince(record, since);
     this.words[(record << UNIT_WORDS_LOG2) + PLACE] = this.attach(route);
     this.detach(before);
   }
@@ -230,7 +242,7 @@ export class Generation {
       const length = this.wordOf(record, LENGTH);
       const start = ((record << UNIT_WORDS_LOG2) + TEXT) << 2;
       if (other.full || !other.hasRoom(length) || other.find(hash, this.texts, start, length) >= 0) continue;
-      other.put(hash, this.texts, start, length, this.routeAt(record));
+      other.put(hash, this.texts, start, length, this.routeAt(record), this.sinceAt(record));
     }
   }
 
@@ -249,13 +261,14 @@ export class Generation {
   }
 
   /** Writes a record; returns which it is. */
-  private keep(hash: number, bytes: Uint8Array, start: number, length: number, place: number): number {
+  private keep(hash: number, bytes: Uint8Array, start: number, length: number, place: number, since: number): number {
     const { texts, words } = this;
     const from = this.memoryUsed;
     this.memoryUsed = from + recordBytes(length);
     words[(from >> 2) + HASH] = hash;
     words[(from >> 2) + LENGTH] = length;
     words[(from >> 2) + PLACE] = place;
+    words[(from >> 2) + SINCE] = since;
     const text = from + (TEXT << 2);
     for (let i = 0; i < length; i++) texts[text + i] = bytes[start + i]!;
     return from >> UNIT_LOG2;

@@ -1,6 +1,6 @@
 // From the text of an address as an adapter received it, in bytes, to the resolved route: what a steady topic costs per message instead of a translation, an
-// authorisation and a walk over the bindings. Nothing here makes a string or an object on a hit. Whether a route is still true, and for whom, is the business
-// of the table's owner (Route.generation).
+// authorisation and a walk over the bindings. Nothing here makes a string or an object on a hit. For whom a route is true is the business of the table's owner;
+// whether it still is, that of RouteChanges, which is asked for each text: many texts may have one route, and not all of them lose it together.
 //
 // It is a cache, bounded in entries and in bytes, in two generations of which the young one takes all entries. When that is full, it becomes the old
 // one and the old one is given up; an entry found in the old one moves to the young. What is used stays, what is not is gone after two turns.
@@ -11,6 +11,7 @@
 // retained messages are loaded, are not to push out what is used, nor to be kept for nothing.
 import { hashBytes, sameBytes } from '../lib/byte-hash.ts';
 import type { DestinationSet } from './destination-set.ts';
+import { type RouteChanges, UNKNOWN } from './route-changes.ts';
 import {
   entryBytes,
   Generation,
@@ -35,14 +36,15 @@ const NOTES_MIN = 65_536;
 const NOTES_MAX = 1 << 22;
 /** From so many slots on, they and the texts do not fit into a processor's own cache. */
 const LARGE_SLOTS = 16_384;
-/** Routes in common between two changes of the bindings. */
+/** Routes in common. They are forgotten after so many changes of the bindings, so that what is gone is not kept for long. */
 const COMMONS_MAX = 16_384;
+const COMMONS_CHANGES_MAX = 4096;
 
 export class Route {
   readonly exchange: string;
   /** Of a route that topics have in common: the key of one of them. */
   readonly key: RoutingKey;
-  /** Of the bindings when `set`, `allowed` and `refusal` were found out; -1 before. */
+  /** Of the bindings when `set`, `allowed` and `refusal` were found out, or were known to be true last; UNKNOWN before. Of a route in common, only the former. */
   generation: number;
   /** Where it leads; null when that depends on more than the key, or when not allowed. */
   set: DestinationSet | null;
@@ -51,6 +53,8 @@ export class Route {
   allowed: boolean;
   /** Why not, for people. */
   refusal: string | null;
+  /** Texts have it in common: each is the path of a topic, and has a generation of its own. */
+  shared: boolean;
   /** The generation of a table that took it in last, and its place there. */
   keeper: object | null;
   place: number;
@@ -58,11 +62,12 @@ export class Route {
   constructor(exchange: string, key: RoutingKey) {
     this.exchange = exchange;
     this.key = key;
-    this.generation = -1;
+    this.generation = UNKNOWN;
     this.set = null;
     this.oneByOne = true;
     this.allowed = false;
     this.refusal = null;
+    this.shared = false;
     this.keeper = null;
     this.place = 0;
   }
@@ -114,41 +119,61 @@ export class RouteTable {
     if (this.old.count > 0) this.prefetched ^= this.old.prefetch(hashes, lengths, count);
   }
 
+  /** The route of bytes[start, end), whether it is still true or not. */
   lookup(bytes: Uint8Array, start: number, end: number, hash = hashBytes(bytes, start, end)): Route | null {
-    const length = end - start;
+    const record = this.record(hash, bytes, start, end - start);
+    return record < 0 ? null : this.young.routeAt(record);
+  }
+
+  /** The route of bytes[start, end), if it is still true. Only for tables whose texts are the paths of topics where their routes are in common. */
+  lookupTrue(bytes: Uint8Array, start: number, end: number, hash: number, changes: RouteChanges): Route | null {
+    const record = this.record(hash, bytes, start, end - start);
+    if (record < 0) return null;
     const { young } = this;
-    const at = young.find(hash, bytes, start, length);
-    if (at >= 0) return young.routeAt(at);
-    if (this.old.count === 0) return null;
-    const oldAt = this.old.find(hash, bytes, start, length);
-    if (oldAt < 0) return null;
-    const route = this.old.routeAt(oldAt);
-    this.put(hash, bytes, start, length, route);
+    const route = young.routeAt(record);
+    const since = young.sinceAt(record);
+    if (since === changes.generation) return route;
+    if (!(route.shared ? changes.topicHolds(since, hash, bytes, start, end) : changes.holds(route))) return null;
+    young.setSince(record, changes.generation);
     return route;
   }
 
-  /** Adds the route of bytes[start, end), which are copied, unless there are many and it is a stranger, or replaces the one there is. */
-  insert(route: Route, bytes: Uint8Array, start: number, end: number): void {
+  /** Of the young generation, where what is used is; -1 when there is none. */
+  private record(hash: number, bytes: Uint8Array, start: number, length: number): number {
+    const at = this.young.find(hash, bytes, start, length);
+    if (at >= 0 || this.old.count === 0) return at;
+    const oldAt = this.old.find(hash, bytes, start, length);
+    if (oldAt < 0) return -1;
+    return this.put(hash, bytes, start, length, this.old.routeAt(oldAt), this.old.sinceAt(oldAt));
+  }
+
+  /**
+   * Adds the route of bytes[start, end), which are copied, unless there are many and it is a stranger, or replaces the one there is. since: the generation of the bindings in which it is
+   * true for this text.
+   */
+  insert(route: Route, bytes: Uint8Array, start: number, end: number, since = route.generation): void {
     const hash = hashBytes(bytes, start, end);
     const length = end - start;
     const at = this.young.find(hash, bytes, start, length);
-    if (at >= 0) this.young.replace(at, route);
+    if (at >= 0) this.young.replace(at, route, since);
     else if (this.size < STRANGERS_WELCOME || this.hasCome(hash) || this.old.find(hash, bytes, start, length) >= 0) {
-      this.put(hash, bytes, start, length, route);
+      this.put(hash, bytes, start, length, route, since);
     }
   }
 
   /**
-   * The route that all texts have in common that lead to the same set: `route`, when it is the first. For routes that are told apart by nothing but their set: resolved, allowed, of one
-   * exchange, and asked for their key by nobody.
+   * The route that all texts have in common that lead to the same set: `route`, when it is the first. For routes that are told apart by nothing but their set: resolved, allowed, of
+   * amq.topic, and asked for their key by nobody.
    */
   common(route: Route): Route {
-    if (route.generation !== this.commonsGeneration || this.commons.size >= COMMONS_MAX) {
+    const changes = (route.generation - this.commonsGeneration) >>> 0;
+    if (changes > COMMONS_CHANGES_MAX || this.commons.size >= COMMONS_MAX) {
       this.commons.clear();
       this.commonsGeneration = route.generation;
     }
     const there = this.commons.get(route.set!);
     if (there !== undefined) return there;
+    route.shared = true;
     this.commons.set(route.set!, route);
     return route;
   }
@@ -194,7 +219,8 @@ export class RouteTable {
     this.commons.clear();
   }
 
-  private put(hash: number, bytes: Uint8Array, start: number, length: number, route: Route): void {
+  /** Returns its record. */
+  private put(hash: number, bytes: Uint8Array, start: number, length: number, route: Route, since: number): number {
     const { young } = this;
     const added = entryBytes(length) + (route.keeper === young ? 0 : ROUTE_BYTES);
     if (young.count * 2 >= this.countMax || (young.bytes + added) * 2 > this.bytesMax) {
@@ -207,8 +233,9 @@ export class RouteTable {
       if (this.young.memoryBytes < COPIED_MEMORY_MAX) this.young.growMemory(length);
       else this.succeed(this.young.slotCount, this.young.memoryBytes * 2);
     }
-    this.young.put(hash, bytes, start, length, route);
+    const record = this.young.put(hash, bytes, start, length, route, since);
     if (this.moving >= 0) this.moveSome();
+    return record;
   }
 
   private moveSome(): void {

@@ -8,27 +8,31 @@ import { RouteResult } from './exchange.ts';
 import { EXCHANGE_HOPS_MAX, Exchange } from './exchange-node.ts';
 import type { Message } from './message.ts';
 import type { Queue } from './queue.ts';
+import type { RouteChanges } from './route-changes.ts';
 import type { RoutingKey } from './routing-key.ts';
 
-/** Interned destination sets kept between two changes of the bindings. */
+/** Interned destination sets. They are forgotten after so many changes of the bindings, so that destinations that are gone are not kept for long. */
 const SETS_MAX = 100_000;
+const SETS_CHANGES_MAX = 4096;
 /** Sets of more destinations than this are not looked up for interning: their key would cost more than the run it lengthens saves. */
 const INTERNED_DESTINATIONS_MAX = 64;
 
 export class Routing {
   private readonly exchanges: ReadonlyMap<string, Exchange>;
   private readonly queues: ReadonlyMap<string, Queue>;
+  private readonly changes: RouteChanges;
   private readonly result = new RouteResult();
   private readonly sets = new Map<string, DestinationSet>();
   private setsGeneration = 0;
 
-  constructor(exchanges: ReadonlyMap<string, Exchange>, queues: ReadonlyMap<string, Queue>) {
+  constructor(exchanges: ReadonlyMap<string, Exchange>, queues: ReadonlyMap<string, Queue>, changes: RouteChanges) {
     this.exchanges = exchanges;
     this.queues = queues;
+    this.changes = changes;
   }
 
-  /** Where a message to this address goes. message is null when the key alone decides. generation is that of the bindings. */
-  find(exchange: string, key: RoutingKey, message: Message | null, generation: number): DestinationSet {
+  /** Where a message to this address goes. message is null when the key alone decides. */
+  find(exchange: string, key: RoutingKey, message: Message | null): DestinationSet {
     const result = this.result.begin();
     this.follow(exchange, key, message, result);
     const address: Address = { exchange, key };
@@ -40,7 +44,7 @@ export class Routing {
       destinations.push(destination);
       bindings.push(result.bindings[i]!);
     }
-    return this.intern(destinations, bindings, generation);
+    return this.intern(destinations, bindings);
   }
 
   /** Follows bindings from exchange to exchange, EXCHANGE_HOPS_MAX of them; a loop ends because every exchange is visited once. */
@@ -84,12 +88,13 @@ export class Routing {
     return true;
   }
 
-  /** The same set for the same destinations by bindings that want the same, as long as no binding changes. */
-  private intern(destinations: Destination[], bindings: Binding[][], generation: number): DestinationSet {
-    if (destinations.length > INTERNED_DESTINATIONS_MAX) return new DestinationSet(destinations, bindings);
-    if (this.setsGeneration !== generation || this.sets.size >= SETS_MAX) {
+  /** The same set for the same destinations by bindings that want the same, mostly. */
+  private intern(destinations: Destination[], bindings: Binding[][]): DestinationSet {
+    const { changes } = this;
+    if (destinations.length > INTERNED_DESTINATIONS_MAX) return new DestinationSet(destinations, bindings, changes);
+    if ((changes.generation - this.setsGeneration) >>> 0 > SETS_CHANGES_MAX || this.sets.size >= SETS_MAX) {
       this.sets.clear();
-      this.setsGeneration = generation;
+      this.setsGeneration = changes.generation;
     }
     const order = destinations.map((_, i) => i).sort((a, b) => destinations[a]!.id - destinations[b]!.id);
     let key = '';
@@ -102,6 +107,7 @@ export class Routing {
       set = new DestinationSet(
         order.map((i) => destinations[i]!),
         order.map((i) => bindings[i]!),
+        changes,
       );
       this.sets.set(key, set);
     }

@@ -3,9 +3,10 @@
 
 import type { StateStore } from '../storage/state-store.ts';
 import type { Authorizer, Principal } from './authorizer.ts';
-import type { SubscriptionOptions } from './binding.ts';
+import type { Binding, SubscriptionOptions } from './binding.ts';
 import type { Broker } from './broker.ts';
 import * as definitions from './definitions.ts';
+import type { Destination } from './delivery.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange-node.ts';
 import type { Queue } from './queue.ts';
@@ -31,7 +32,12 @@ export interface SessionsHome {
   makeQueue(spec: QueueSpec, logName: string): Queue;
   /** Deletes a queue that has no name of its own. */
   dropQueue(queue: Queue): void;
-  bindingsChanged(): void;
+  /** A binding of the exchange came or went. */
+  bindingChanged(exchange: Exchange, binding: Binding): void;
+  /** Messages that reach it go elsewhere now. */
+  destinationChanged(destination: Destination): void;
+  /** Who may do what is another question now. */
+  policyChanged(): void;
   onSessionEnded(session: Session): void;
 }
 
@@ -111,8 +117,15 @@ export class Sessions implements SessionHome {
     session.endsAtMs = 0;
     this.waiting.delete(session);
     this.setExpiry(session, expiryMs);
-    // Direct targets are part of plans.
-    if (session.subscriptions.size > 0) this.home.bindingsChanged();
+    // Direct targets are part of plans, also of those for subscriptions that it has no more and may have again.
+    this.home.destinationChanged(session);
+  }
+
+  /** The session is this user's: the same as before, but what the user may do may be said anew. */
+  belongsTo(session: Session, principal: Principal): void {
+    const isOther = session.principal.policy !== principal.policy;
+    session.principal = principal;
+    if (isOther && session.subscriptions.size > 0) this.home.policyChanged();
   }
 
   setExpiry(session: Session, expiryMs: number): void {
@@ -137,7 +150,7 @@ export class Sessions implements SessionHome {
       this.save(session);
     }
     this.left.add(session);
-    if (session.subscriptions.size > 0) this.home.bindingsChanged();
+    this.home.destinationChanged(session);
   }
 
   /**
@@ -152,7 +165,7 @@ export class Sessions implements SessionHome {
       if (!queue.idle || session.queueArguments.size > 0) return;
       session.queue = null;
       this.home.dropQueue(queue);
-      this.home.bindingsChanged();
+      this.home.destinationChanged(session);
     }
     this.home.broker.onSessionRests(session);
   }
@@ -174,7 +187,7 @@ export class Sessions implements SessionHome {
     if (session.durable) this.home.state?.remove('session', `${this.home.name}\0${session.clientId}`);
     this.home.onSessionEnded(session);
     session.subscriptions.clear();
-    this.home.bindingsChanged();
+    this.home.destinationChanged(session);
   }
 
   /** Adds or replaces a subscription of the session to an exchange. */
@@ -333,7 +346,7 @@ export class Sessions implements SessionHome {
     exchange.router.bind(subscription);
     exchange.subscriptionCount++;
     subscription.bound = true;
-    this.home.bindingsChanged();
+    this.home.bindingChanged(exchange, subscription);
   }
 
   private unbind(subscription: Subscription): void {
@@ -342,7 +355,7 @@ export class Sessions implements SessionHome {
     const exchange = this.home.exchangeOf(subscription.source);
     exchange.router.unbind(subscription);
     exchange.subscriptionCount--;
-    this.home.bindingsChanged();
+    this.home.bindingChanged(exchange, subscription);
     this.home.dropUnbound(exchange);
   }
 }

@@ -3,7 +3,7 @@
 
 import { Durability } from '../storage/commit-log.ts';
 import type { StateStore } from '../storage/state-store.ts';
-import { DEFAULT_EXCHANGE } from './address.ts';
+import { DEFAULT_EXCHANGE, TOPIC_EXCHANGE } from './address.ts';
 import { Action, type Principal } from './authorizer.ts';
 import type { Backlog } from './backlog.ts';
 import { type Binding, NO_ARGUMENTS, type SubscriptionOptions, wayOf } from './binding.ts';
@@ -20,6 +20,7 @@ import type { QueueOwner } from './queue-owner.ts';
 import { type QueueSpec, specDifference } from './queue-spec.ts';
 import { addressResource } from './resource.ts';
 import { RetainedTable } from './retained.ts';
+import { RouteChanges } from './route-changes.ts';
 import type { Route } from './route-table.ts';
 import { Routing } from './routing.ts';
 import type { Run } from './run.ts';
@@ -36,12 +37,12 @@ export class Vhost implements QueueOwner, SessionsHome {
   readonly broker: Broker;
   readonly counters: Counters;
   readonly retained: RetainedTable;
-  /** Grows with every change that may change a route. Cached routes of an older generation are resolved again. */
-  generation = 1;
+  /** What has changed of where messages go. A route that was resolved in another generation is to be asked about (RouteChanges.holds), or resolved again. */
+  readonly changes = new RouteChanges();
   readonly exchanges = new Map<string, Exchange>();
   readonly queues = new Map<string, Queue>();
   readonly sessions = new Sessions(this);
-  private readonly routing = new Routing(this.exchanges, this.queues);
+  private readonly routing = new Routing(this.exchanges, this.queues, this.changes);
   private readonly expiring = new Set<Queue>();
   private readonly unused = new Set<Queue>();
 
@@ -60,6 +61,10 @@ export class Vhost implements QueueOwner, SessionsHome {
 
   get nowMs(): number {
     return this.broker.nowMs;
+  }
+
+  get generation(): number {
+    return this.changes.generation;
   }
 
   // ---- routing
@@ -83,18 +88,31 @@ export class Vhost implements QueueOwner, SessionsHome {
       return;
     }
     if (exchange === undefined || this.routing.goesByKey(exchange)) {
-      route.set = this.routing.find(route.exchange, route.key, null, this.generation);
+      route.set = this.routing.find(route.exchange, route.key, null);
       route.oneByOne = route.set.oneByOne;
     }
   }
 
-  bindingsChanged(): void {
-    this.generation++;
+  /** A binding of this exchange came or went. */
+  bindingChanged(exchange: Exchange, { key, destination }: Binding): void {
+    if (destination instanceof Exchange) this.changes.everything();
+    else if (exchange.spec.name === TOPIC_EXCHANGE) this.changes.topics(key);
+    else this.changedElsewhere();
+  }
+
+  destinationChanged({ id }: Destination): void {
+    this.changes.destination(id);
   }
 
   /** Rights have changed: every route is judged anew. */
   policyChanged(): void {
-    this.generation++;
+    this.changes.everything();
+  }
+
+  /** Neither amq.topic nor the default exchange has changed, but what amq.topic may lead to: only where it leads on at all do topics go by it. */
+  private changedElsewhere(): void {
+    if (this.exchanges.get(TOPIC_EXCHANGE)!.onward.size === 0) this.changes.elsewhere();
+    else this.changes.everything();
   }
 
   // ---- publishing
@@ -105,7 +123,7 @@ export class Vhost implements QueueOwner, SessionsHome {
    * run.matched and run.refused say what became of it.
    */
   publish(run: Run, route: Route): number {
-    const set = route.set ?? this.routing.find(route.exchange, route.key, run.message(0), this.generation);
+    const set = route.set ?? this.routing.find(route.exchange, route.key, run.message(0));
     this.counters.messagesReceived += run.count;
     this.counters.bytesReceived += run.end - run.start;
     const plan = set.plan(run, run.publisher);
@@ -161,7 +179,7 @@ export class Vhost implements QueueOwner, SessionsHome {
     }
     const exchange = new Exchange(spec);
     this.exchanges.set(spec.name, exchange);
-    this.bindingsChanged();
+    this.changedElsewhere();
     if (spec.durable) this.state?.put('exchange', `${this.name}\0${spec.name}`, definitions.encodeExchange(spec));
     return exchange;
   }
@@ -175,7 +193,7 @@ export class Vhost implements QueueOwner, SessionsHome {
     for (const binding of [...exchange.bindings, ...exchange.incoming]) this.unbind(binding);
     this.sessions.leaveExchange(exchange);
     this.exchanges.delete(name);
-    this.bindingsChanged();
+    this.changedElsewhere();
     if (exchange.spec.durable) this.state?.remove('exchange', `${this.name}\0${name}`);
     return true;
   }
@@ -204,7 +222,7 @@ export class Vhost implements QueueOwner, SessionsHome {
     queue.holder = spec.exclusive ? holder : null;
     this.queues.set(spec.name, queue);
     if (spec.expiresMs !== null) this.unused.add(queue);
-    this.bindingsChanged();
+    this.changes.queue(spec.name);
     if (spec.durable) this.state?.put('queue', `${this.name}\0${spec.name}`, definitions.encodeQueue(spec));
     return queue;
   }
@@ -235,7 +253,7 @@ export class Vhost implements QueueOwner, SessionsHome {
     }
     this.expiring.delete(queue);
     this.unused.delete(queue);
-    this.bindingsChanged();
+    this.changes.queue(queue.name);
     queue.delete();
   }
 
@@ -273,7 +291,7 @@ export class Vhost implements QueueOwner, SessionsHome {
         this.state?.put('binding', definitions.bindingKey(this.name, binding), definitions.encodeBinding(binding));
       }
     }
-    this.bindingsChanged();
+    this.bindingChanged(exchange, binding);
     return binding;
   }
 
@@ -288,7 +306,7 @@ export class Vhost implements QueueOwner, SessionsHome {
         this.state?.remove('binding', definitions.bindingKey(this.name, binding));
       }
     }
-    this.bindingsChanged();
+    this.bindingChanged(exchange, binding);
     this.dropUnbound(exchange);
   }
 

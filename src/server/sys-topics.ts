@@ -168,7 +168,7 @@ export class SysTopics {
       route = new Route(TOPIC_EXCHANGE, new RoutingKey(path));
       this.routes.set(path, route);
     }
-    if (route.generation !== vhost.generation) vhost.resolve(route, THE_BROKER, '');
+    if (!vhost.changes.holds(route)) vhost.resolve(route, THE_BROKER, '');
     if (route.allowed && route.set?.empty !== true) vhost.publish(run, route);
     // Not through vhost.retain: figures of the past are of no use on the disk.
     vhost.retained.set(path, run);

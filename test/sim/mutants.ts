@@ -190,7 +190,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant('a retained message is not cleared', RetainedTable.prototype, 'clear', () => () => false),
   mutant('a new subscription gets no retained messages', RetainedReplay.prototype, 'go', () => () => undefined),
-  mutant('routes do not notice that bindings change', Vhost.prototype, 'bindingsChanged', () => () => undefined),
+  mutant('routes do not notice that bindings change', Vhost.prototype, 'bindingChanged', () => () => undefined),
   mutant(
     'a session outlives a clean start',
     Sessions.prototype,

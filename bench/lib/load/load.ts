@@ -5,6 +5,7 @@
 
 import { Histogram } from '../histogram.ts';
 import { cpuSecondsOf, descendantsOf, machineBusySeconds, readProcessTree } from '../process-figures.ts';
+import { MqttChurner } from './churn.ts';
 import { Deliveries } from './inbox.ts';
 import { Layout } from './layout.ts';
 import { type Endpoint, Link, OutBuffer, ReadArena, WebSocketLink } from './link.ts';
@@ -51,6 +52,7 @@ export class Load implements Supervisor {
   private readonly shared: Shared;
   private readonly publishers: Publisher[] = [];
   private readonly subscribers: Subscriber[] = [];
+  private readonly churners: MqttChurner[] = [];
   private readonly subscribersOfWindow: number[][];
   private failure = '';
   private readyCount = 0;
@@ -103,9 +105,10 @@ export class Load implements Supervisor {
     for (let index = 0; index < plan.publishers; index++) {
       this.publishers.push(isMqtt ? new MqttPublisher(this.shared, index) : new StompPublisher(this.shared, index));
     }
+    if (plan.changes > 0) this.churners.push(new MqttChurner(this.shared));
     const arena = new ReadArena(plan.payloadBytes + frameOverheadMax);
     const out = new OutBuffer(Math.max(plan.batchBytes, plan.payloadBytes + frameOverheadMax));
-    for (const endpoint of [...this.subscribers, ...this.publishers]) {
+    for (const endpoint of [...this.subscribers, ...this.publishers, ...this.churners]) {
       endpoint.link =
         plan.transport === 'websocket'
           ? new WebSocketLink(arena, out, endpoint, plan.host, plan.path)
@@ -116,6 +119,7 @@ export class Load implements Supervisor {
   async run(): Promise<LoadReport> {
     await this.connect(this.subscribers);
     await this.connect(this.publishers);
+    await this.connect(this.churners);
     await pause(settleMs);
     this.start();
     await this.warmUp();
@@ -134,7 +138,8 @@ export class Load implements Supervisor {
     this.onPhase('watched');
     this.running = false;
     await this.drain();
-    for (const endpoint of [...this.subscribers, ...this.publishers]) {
+    for (const churner of this.churners) churner.stop();
+    for (const endpoint of [...this.subscribers, ...this.publishers, ...this.churners]) {
       endpoint.link.close(this.plan.protocol === 'mqtt' ? mqttFarewell : stompFarewell);
     }
     return this.report(before, after, tree?.rssBytes ?? 0, tree?.rssPeakBytes ?? 0);

@@ -43,7 +43,7 @@ function filterOf(shared: Shared, topic: number): string {
   return name.replace(/v$/, topic % 3 === 0 ? '+' : '#');
 }
 
-function packet(firstByte: number, body: Buffer): Buffer {
+export function packet(firstByte: number, body: Buffer): Buffer {
   const head = [firstByte];
   let length = body.length;
   do {
@@ -53,12 +53,12 @@ function packet(firstByte: number, body: Buffer): Buffer {
   return Buffer.concat([Buffer.from(head), body]);
 }
 
-function text(value: string): Buffer {
+export function text(value: string): Buffer {
   const bytes = Buffer.from(value, 'utf8');
   return Buffer.concat([Buffer.of(bytes.length >>> 8, bytes.length & 255), bytes]);
 }
 
-function connectPacket(plan: LoadPlan, clientId: string, lasting: boolean): Buffer {
+export function connectPacket(plan: LoadPlan, clientId: string, lasting: boolean): Buffer {
   const flags = (lasting ? 0 : 2) | (plan.user === '' ? 0 : 0x80) | (plan.password === '' ? 0 : 0x40);
   // MQTT 5: Receive Maximum is left at its default of 65,535; a session lasts as long as its expiry interval says.
   const properties = lasting ? Buffer.of(5, sessionExpiryInterval, 255, 255, 255, 255) : Buffer.of(0);
@@ -82,7 +82,7 @@ function subscribePacket(plan: LoadPlan, packetId: number, filters: readonly str
   return packet((packetType.subscribe << 4) | 2, Buffer.concat(parts));
 }
 
-function sendWhole(link: Link, bytes: Buffer): void {
+export function sendWhole(link: Link, bytes: Buffer): void {
   link.send(bytes, 0, bytes.length);
 }
 

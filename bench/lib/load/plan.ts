@@ -30,6 +30,9 @@ export interface LoadPlan {
   /** STOMP: what stands before the topic's name. */
   destinationPrefix: string;
 
+  /** MQTT: so often a second, one more client subscribes to a topic that nobody publishes to, or unsubscribes from it again. */
+  changes: number;
+
   payloadBytes: number;
   /** MQTT: of PUBLISH and of SUBSCRIBE. */
   qos: 0 | 1 | 2;
@@ -126,6 +129,7 @@ export const planDefaults: LoadPlan = {
   mixed: false,
   competing: false,
   destinationPrefix: '/topic/',
+  changes: 0,
   payloadBytes: 100,
   qos: 0,
   lastingSessions: false,
@@ -171,7 +175,8 @@ export function completePlan(partial: Partial<LoadPlan>): LoadPlan {
   require(plan.publishers >= 1 && plan.topics >= 1, 'at least one publisher and one topic');
   require(plan.publishers + plan.subscribers <= connectionsMax, `at most ${connectionsMax} connections`);
   require(plan.inFlight >= 1 && plan.inFlight <= inFlightMax, `inFlight must be 1 to ${inFlightMax}`);
-  require(!(plan.patterns || plan.mixed) || plan.protocol === 'mqtt', 'patterns and mixed are for mqtt only');
+  require(!(plan.patterns || plan.mixed || plan.changes > 0) ||
+    plan.protocol === 'mqtt', 'patterns, mixed and changes are for mqtt only');
   require(!plan.mixed ||
     (plan.topics >= plan.publishers &&
       plan.topics >= plan.subscribers &&
