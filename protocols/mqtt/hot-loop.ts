@@ -1,17 +1,19 @@
 // The hot loop: what nearly all bytes of a busy connection are, taken where they lie, without an object for a packet. It takes the plain form of a packet and stops in front of everything
 // else; the long way (connection.ts) decides about that, and answers for every error.
+import type { Route } from '../../src/core/route-table.ts';
 import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
 import { onPubacks } from './acknowledgements.ts';
 import { ReceivedIds } from './client-state.ts';
 import type { Connection } from './connection.ts';
 import { ProtocolVersion, PUBACK_BYTE } from './packet-type.ts';
 import { PUBLISH_BYTE } from './publish-form.ts';
+import { ALIASED_BYTES_MAX, type TopicAlias } from './publish-path.ts';
 
 const QOS1_PUBLISH = PUBLISH_BYTE | 2;
 const QOS2_PUBLISH = PUBLISH_BYTE | 4;
 
 /**
- * Consecutive PUBLISH packets without flags (and, in MQTT 5, without properties) are gathered into runs; PUBACKs settle. Stops in front of anything else and of incomplete
+ * Consecutive PUBLISH packets without flags (and, in MQTT 5, with plain properties) are gathered into runs; PUBACKs settle. Stops in front of anything else and of incomplete
  * packets; returns where.
  */
 export function takeHot(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
@@ -42,34 +44,20 @@ export function takeHot(connection: Connection, bytes: Uint8Array, start: number
       const topicBytes = (bytes[body]! << 8) | bytes[body + 1]!;
       const afterTopic = topicStart + topicBytes;
       const idBytes = first === PUBLISH_BYTE ? 0 : 2;
-      if (topicBytes === 0 || afterTopic + idBytes + propertyBytes > frameEnd) return pos;
-      if (propertyBytes !== 0 && bytes[afterTopic + idBytes] !== 0) return pos;
-      let route = publishing.route!;
-      if (
-        publishing.topicBytes !== topicBytes ||
-        !sameBytes(bytes, publishing.topicStart, bytes, topicStart, topicBytes) ||
-        publishing.generation !== connection.vhost.generation
-      ) {
-        const routes = connection.routeTable();
-        const hash = routes.large
-          ? adapter.lookAhead.hash(routes, bytes, topicStart, afterTopic, frameEnd, end)
-          : hashBytes(bytes, topicStart, afterTopic);
-        route = connection.findRoute(bytes, topicStart, afterTopic, hash);
-        publishing.topicBytes = topicBytes;
+      if (afterTopic + idBytes + propertyBytes > frameEnd) return pos;
+      if (propertyBytes !== 0 && bytes[afterTopic + idBytes] !== 0) {
+        if (!takeDressed(connection, bytes, pos, topicStart, afterTopic, frameEnd, end)) return pos;
+        pos = frameEnd;
+        continue;
       }
-      publishing.topicStart = topicStart;
+      if (topicBytes === 0) return pos;
+      const route = routeOf(connection, bytes, topicStart, afterTopic, frameEnd, end);
       if (!route.allowed || first > connection.publishByteMax || (first === QOS2_PUBLISH && !connection.hotQos2))
         return pos;
       if (idBytes === 0) publishing.add(bytes, pos, frameEnd, first, route, 0);
       else {
         const id = (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
-        if (id === 0) return pos;
-        if (first === QOS2_PUBLISH) {
-          connection.client!.received ??= new ReceivedIds();
-          if (connection.client!.received.has(id)) return pos;
-          connection.client!.received.add(id);
-          connection.qos2Pending++;
-        }
+        if (!takeId(connection, first, id)) return pos;
         publishing.add(bytes, pos, frameEnd, first, route, id);
       }
       pos = frameEnd;
@@ -80,4 +68,86 @@ export function takeHot(connection: Connection, bytes: Uint8Array, start: number
     } else return pos;
   }
   return pos;
+}
+
+/** The route of the topic bytes[start, topicEnd), which is that of the packet before most often. The packet ends at frameEnd; after it, packets stand up to `end`. */
+function routeOf(
+  connection: Connection,
+  bytes: Uint8Array,
+  start: number,
+  topicEnd: number,
+  frameEnd: number,
+  end: number,
+): Route {
+  const { adapter, publishing } = connection;
+  let route = publishing.route!;
+  const size = topicEnd - start;
+  if (
+    publishing.topicBytes !== size ||
+    !sameBytes(bytes, publishing.topicStart, bytes, start, size) ||
+    publishing.generation !== connection.vhost.generation
+  ) {
+    const routes = connection.routeTable();
+    const hash = routes.large
+      ? adapter.lookAhead.hash(routes, bytes, start, topicEnd, frameEnd, end)
+      : hashBytes(bytes, start, topicEnd);
+    route = connection.findRoute(bytes, start, topicEnd, hash);
+    publishing.topicBytes = size;
+  }
+  publishing.topicStart = start;
+  return route;
+}
+
+/** Takes note of a packet identifier at QoS 1 or 2. False for one that is not to be taken as usual. */
+function takeId(connection: Connection, first: number, id: number): boolean {
+  if (id === 0) return false;
+  if (first !== QOS2_PUBLISH) return true;
+  const client = connection.client!;
+  client.received ??= new ReceivedIds();
+  if (client.received.has(id)) return false;
+  client.received.add(id);
+  connection.qos2Pending++;
+  return true;
+}
+
+/** A PUBLISH of MQTT 5 that has properties, at bytes[pos, frameEnd). False: it is one for the long way, and nothing has been done. */
+function takeDressed(
+  connection: Connection,
+  bytes: Uint8Array,
+  pos: number,
+  topicStart: number,
+  afterTopic: number,
+  frameEnd: number,
+  end: number,
+): boolean {
+  const { publishing } = connection;
+  const { plain } = connection.adapter;
+  const first = bytes[pos]!;
+  const idBytes = first === PUBLISH_BYTE ? 0 : 2;
+  if (!plain.take(bytes, afterTopic + idBytes, frameEnd)) return false;
+  let alias: TopicAlias | null = null;
+  let route: Route;
+  if (plain.alias === 0) {
+    if (afterTopic === topicStart) return false;
+    route = routeOf(connection, bytes, topicStart, afterTopic, frameEnd, end);
+  } else {
+    // What is written anew has its properties in our order, by whichever way it goes.
+    if (!plain.ordered) return false;
+    alias = publishing.knownAlias(plain.alias, bytes, topicStart, afterTopic);
+    if (alias === null || frameEnd - pos > ALIASED_BYTES_MAX) return false;
+    route = publishing.routeOfAlias(alias);
+  }
+  if (!route.allowed || first > connection.publishByteMax || (first === QOS2_PUBLISH && !connection.hotQos2))
+    return false;
+  let id = 0;
+  if (idBytes !== 0) {
+    id = (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
+    if (!takeId(connection, first, id)) return false;
+  }
+  // One that expires is a run of its own.
+  if (plain.expiryS >= 0) publishing.flush();
+  if (alias === null) publishing.add(bytes, pos, frameEnd, first, route, id);
+  else publishing.addAliased(bytes, frameEnd, first, route, id, alias);
+  if (plain.expiryS >= 0) publishing.flushExpiring(plain.expiryS);
+  return true;
 }

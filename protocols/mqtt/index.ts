@@ -30,6 +30,7 @@ import { LookAhead } from './look-ahead.ts';
 import type { MqttOptions } from './options.ts';
 import { connack, properties } from './packet.ts';
 import { PacketType, ProtocolVersion } from './packet-type.ts';
+import { PlainProperties } from './plain-properties.ts';
 import { MQTT_CODEC } from './publish-form.ts';
 import { Gathering } from './publish-path.ts';
 import { connackReturnCode, ReasonCode, shortReason } from './reason-codes.ts';
@@ -72,6 +73,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
   readonly classes = new MqttClasses();
   readonly gathering = new Gathering(new Run(MQTT_CODEC));
   readonly lookAhead = new LookAhead();
+  readonly plain: PlainProperties;
   readonly connections = new Set<Connection>();
   /** Coarse: as of the last tick. */
   monotonicMs: number;
@@ -100,6 +102,7 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     this.authenticator = parts.authenticator;
     this.listenerVhost = parts.listenerVhost;
     this.options = parts.options;
+    this.plain = new PlainProperties(parts.options.validatePayloadFormat);
     this.topicLimits = { bytesMax: TOPIC_BYTES_MAX, levelsMax: parts.options.levelsMax };
     this.monotonicMs = parts.clock.now();
     this.stored = new StoredSessions(parts.broker);

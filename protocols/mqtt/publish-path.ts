@@ -3,21 +3,43 @@
 import type { DestinationSet } from '../../src/core/destination-set.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import { UNKNOWN } from '../../src/core/route-changes.ts';
-import type { Route } from '../../src/core/route-table.ts';
+import { type Route, RouteTable } from '../../src/core/route-table.ts';
 import type { Run } from '../../src/core/run.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import { ReceivedIds } from './client-state.ts';
 import type { Connection } from './connection.ts';
 import { protocolError, topicAliasInvalid, topicNameInvalid } from './errors.ts';
+import { variableByteIntegerBytes, writeVariableByteInteger } from './frame.ts';
 import type { Publish, Will } from './packet.ts';
 import { PacketType } from './packet-type.ts';
 import { EMPTY_PROPERTIES } from './properties.ts';
-import { isPersistent, MQTT_CODEC, priorityOf, runOfPublish } from './publish-form.ts';
+import { isPersistent, MQTT_CODEC, PUBLISH_BYTE, priorityOf, runOfPublish } from './publish-form.ts';
 import { ReasonCode } from './reason-codes.ts';
 import { validTopicName } from './topics.ts';
 
 /** Messages of one run: bounds the scratch arrays, and how long one publish call can take. */
 export const RUN_COUNT_MAX = 8192;
+
+/** Where packets are gathered whose alias has been replaced by its topic. */
+const REWRITTEN_BYTES = 64 * 1024;
+/** A packet with an alias that is rewritten there: with the longest topic it fits. */
+export const ALIASED_BYTES_MAX = 16 * 1024;
+const ALIASED_TOPIC_BYTES_MAX = 4096;
+/** Identifier and value of a Topic Alias. */
+const ALIAS_BYTES = 3;
+/** First byte and remaining length. */
+const HEADER_BYTES_MAX = 5;
+/** A loop beats a call into native code up to so many bytes. */
+const COPIED_BY_HAND = 48;
+
+/** What a client means by an alias. */
+export interface TopicAlias {
+  readonly topic: string;
+  readonly bytes: Buffer;
+  /** Where it led in this generation of the bindings. */
+  route: Route | null;
+  generation: number;
+}
 
 /** What all connections of an adapter gather into; only one of them parses at a time. */
 export class Gathering {
@@ -28,6 +50,11 @@ export class Gathering {
   first = 0;
   set: DestinationSet | null = null;
   route: Route | null = null;
+  /** Of the one message that has been gathered; 0 for never. */
+  expiresAtMs = 0;
+  /** Made when the first alias is used. Packets stand in it up to rewrittenEnd, until they are published. */
+  rewritten: Buffer | null = null;
+  rewrittenEnd = 0;
 
   constructor(run: Run) {
     this.run = run;
@@ -45,7 +72,7 @@ export class PublishPath {
   private readonly connection: Connection;
   private readonly gathering: Gathering;
   // [MQTT-3.3.2-7]
-  private aliases: string[] | null = null;
+  private aliases: TopicAlias[] | null = null;
 
   constructor(connection: Connection) {
     this.connection = connection;
@@ -84,6 +111,66 @@ export class PublishPath {
     if (end - start > run.frameBytesMax) run.frameBytesMax = end - start;
   }
 
+  /** Publishes the one packet that has been gathered, whose message expires. */
+  flushExpiring(seconds: number): void {
+    this.gathering.expiresAtMs = this.connection.nowMs + seconds * 1000;
+    this.flush();
+  }
+
+  /** What the client means by an alias, if it has said so before and, where it says it again with bytes[start, end), means the same; or null. */
+  knownAlias(alias: number, bytes: Uint8Array, start: number, end: number): TopicAlias | null {
+    const known = this.aliases?.[alias];
+    if (known === undefined || known.bytes.length > ALIASED_TOPIC_BYTES_MAX) return null;
+    if (end === start) return known;
+    const { length } = known.bytes;
+    return length === end - start && RouteTable.sameBytes(known.bytes, 0, bytes, start, length) ? known : null;
+  }
+
+  routeOfAlias(alias: TopicAlias): Route {
+    const { connection } = this;
+    if (alias.route === null || alias.generation !== connection.vhost.generation) {
+      alias.route = connection.findRoute(alias.bytes, 0, alias.bytes.length);
+      alias.generation = connection.vhost.generation;
+    }
+    return alias.route;
+  }
+
+  /**
+   * As add(), of a packet that ends at `end`, with an alias and the properties that adapter.plain has found: it is written anew with the topic and without the alias, behind others that
+   * were, so that those together are a run.
+   */
+  addAliased(bytes: Uint8Array, end: number, first: number, route: Route, id: number, alias: TopicAlias): void {
+    const { gathering } = this;
+    const { plain } = this.connection.adapter;
+    const topicBytes = alias.bytes.length;
+    const propertiesBytes = plain.end - plain.start - ALIAS_BYTES;
+    const idBytes = first === PUBLISH_BYTE ? 0 : 2;
+    const rest = variableByteIntegerBytes(propertiesBytes) + propertiesBytes + (end - plain.end);
+    const remaining = 2 + topicBytes + idBytes + rest;
+    gathering.rewritten ??= Buffer.allocUnsafeSlow(REWRITTEN_BYTES);
+    const out = gathering.rewritten;
+    if (gathering.rewrittenEnd + HEADER_BYTES_MAX + remaining > out.length) {
+      this.flush();
+      gathering.rewrittenEnd = 0;
+    }
+    const start = gathering.rewrittenEnd;
+    out[start] = first;
+    let at = writeVariableByteInteger(out, start + 1, remaining);
+    out[at++] = topicBytes >>> 8;
+    out[at++] = topicBytes & 0xff;
+    at = copy(alias.bytes, 0, topicBytes, out, at);
+    if (idBytes !== 0) {
+      out[at++] = id >>> 8;
+      out[at++] = id & 0xff;
+    }
+    at = writeVariableByteInteger(out, at, propertiesBytes);
+    at = copy(bytes, plain.start, plain.aliasAt, out, at);
+    at = copy(bytes, plain.aliasAt + ALIAS_BYTES, end, out, at);
+    this.add(out, start, at, first, route, id);
+    // Not before: what was gathered may have been published to make room for it, and then the next one would be written over it.
+    gathering.rewrittenEnd = at;
+  }
+
   /** Publishes what has been gathered, and answers it. */
   flush(): void {
     const gathering = this.gathering;
@@ -102,11 +189,13 @@ export class PublishPath {
     run.guarantee = qos;
     run.persistent = true;
     run.priority = 0;
-    run.expiresAtMs = 0;
+    run.expiresAtMs = gathering.expiresAtMs;
+    gathering.expiresAtMs = 0;
     run.receivedAtMs = connection.nowMs;
     run.publisher = connection;
     // [MQTT-4.5.0-1] [MQTT-4.6.0-5] [MQTT-4.6.0-6], [3.1.1 MQTT-3.1.2-5] [3.1.1 MQTT-4.5.0-1] [3.1.1 MQTT-4.6.0-5] [3.1.1 MQTT-4.6.0-6]
     const position = connection.vhost.publish(run, gathering.route!);
+    gathering.rewrittenEnd = 0;
     if (qos === 0) return;
     if (run.refused !== null && qos === 2) for (let i = 0; i < count; i++) this.giveUp(gathering.ids[i]!);
     const reason = acknowledgements.publishReason(connection, run);
@@ -225,13 +314,14 @@ export class PublishPath {
       throw topicAliasInvalid(`topic alias ${alias}; mqtt.topicAliasMaximum is ${topicAliasMaximum}`);
     this.aliases ??= [];
     if (publish.topic === '') {
-      const topic = this.aliases[alias];
+      const known = this.aliases[alias];
       // [MQTT-3.3.2-12]
-      if (topic === undefined) throw protocolError(`topic alias ${alias} has not been set`);
-      publish.topic = topic;
+      if (known === undefined) throw protocolError(`topic alias ${alias} has not been set`);
+      publish.topic = known.topic;
     } else {
       this.checkTopic(publish.topic);
-      this.aliases[alias] = publish.topic;
+      const { topic } = publish;
+      this.aliases[alias] = { topic, bytes: Buffer.from(topic), route: null, generation: UNKNOWN };
     }
     // An alias means something on one connection only [MQTT-3.3.2-10]: it does not travel on.
     publish.properties = Object.assign(
@@ -302,6 +392,14 @@ export class PublishPath {
       `${pending} unanswered PUBLISH packets; mqtt.receiveMaximum is ${receiveMaximum}`,
     );
   }
+}
+
+/** Copies bytes[start, end) to `at`; returns the position after them. */
+function copy(bytes: Uint8Array, start: number, end: number, into: Uint8Array, at: number): number {
+  const size = end - start;
+  if (size > COPIED_BY_HAND) into.set(bytes.subarray(start, end), at);
+  else for (let i = 0; i < size; i++) into[at + i] = bytes[start + i]!;
+  return at + size;
 }
 
 /** Payload Format Indicator 1 promises UTF-8. */

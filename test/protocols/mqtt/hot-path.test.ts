@@ -201,9 +201,14 @@ interface Sent {
   readonly qos: Qos;
   readonly retain: boolean;
   readonly bytes: number;
-  readonly extras: 0 | 1 | 2 | 3;
+  readonly extras: Extras;
   readonly repeat: boolean;
 }
+
+/** In MQTT 5: nothing; properties of three kinds; an alias instead of the topic, alone, with other properties, with an expiry, with properties in an order that is not ours; an alias beside the topic. */
+type Extras = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+const ALIASES = 3;
+const BY_ALIAS: readonly Extras[] = [4, 5, 6, 7];
 
 type Step =
   | {
@@ -279,7 +284,8 @@ const MESSAGE: fc.Arbitrary<Sent> = fc.record({
   ),
   extras: fc.oneof(
     { weight: 4, arbitrary: fc.constant(0 as const) },
-    { weight: 1, arbitrary: fc.constantFrom(1 as const, 2 as const, 3 as const) },
+    { weight: 1, arbitrary: fc.constantFrom<Extras>(1, 2, 3) },
+    { weight: 3, arbitrary: fc.constantFrom<Extras>(4, 5, 6, 7, 7, 8) },
   ),
   repeat: fc.nat({ max: 12 }).map((n) => n === 0),
 });
@@ -318,6 +324,8 @@ class Script {
   private readonly nextId: number[] = [];
   /** Of each client: the last packet with an identifier that it may repeat. */
   private readonly repeatable: (Buffer | null)[] = [];
+  /** Of each client: what its aliases mean at the moment. There are fewer than topics. */
+  private readonly aliased: Map<number, number>[] = [];
   private sequence = 0;
 
   framesOf(client: number, version: ProtocolVersion, messages: readonly Sent[]): Buffer[] {
@@ -330,18 +338,16 @@ class Script {
       }
       const packetId = qos === 0 ? 0 : this.id(client);
       const payload = Buffer.alloc(bytes, `${this.sequence++} `);
-      const frame = Buffer.from(
-        encode(
-          publish(TOPICS[client === 0 && topic === OF_OTHERS ? 0 : topic]!, {
-            qos,
-            retain,
-            packetId,
-            payload,
-            ...extrasOf(version, extras),
-          }),
-          version,
-        ),
-      );
+      const place = client === 0 && topic === OF_OTHERS ? 0 : topic;
+      this.aliased[client] ??= new Map();
+      const known = this.aliased[client];
+      const alias = (place % ALIASES) + 1;
+      // The first time, and when it has meant another topic, the alias is set.
+      const byAlias = version === V5 && known.get(alias) === place && BY_ALIAS.includes(extras);
+      if (version === V5 && extras >= 4) known.set(alias, place);
+      const fields = { qos, retain, packetId, payload, ...extrasOf(version, extras, alias) };
+      const encoded = Buffer.from(encode(publish(byAlias ? '' : TOPICS[place]!, fields), version));
+      const frame = version === V5 && extras === 7 ? reordered(encoded) : encoded;
       frames.push(frame);
       if (qos === 2) {
         // A client that has lost its connection says it again, with DUP; one that is wrong, without.
@@ -360,12 +366,27 @@ class Script {
   }
 }
 
-function extrasOf(version: ProtocolVersion, extras: Sent['extras']) {
+/** The content type, the first of the properties, behind the others: an alias and a user property of 7 bytes. */
+function reordered(frame: Buffer): Buffer {
+  const contentType = Buffer.from([0x03, 0, 8, ...Buffer.from('text/csv')]);
+  const at = frame.indexOf(contentType);
+  const others = at + contentType.length;
+  const end = others + 3 + 7;
+  return Buffer.concat([frame.subarray(0, at), frame.subarray(others, end), contentType, frame.subarray(end)]);
+}
+
+function extrasOf(version: ProtocolVersion, extras: Extras, topicAlias: number) {
   if (version !== V5 || extras === 0) return {};
   if (extras === 1) return { properties: properties({ contentType: 'text/plain', userProperties: ['k', 'v'] }) };
   if (extras === 2)
     return { properties: properties({ messageExpiryIntervalS: 60, correlationData: Buffer.from([1, 2]) }) };
-  return { properties: properties({ userProperties: ['priority', '5'], payloadFormat: 1 }) };
+  if (extras === 3) return { properties: properties({ userProperties: ['priority', '5'], payloadFormat: 1 }) };
+  if (extras === 5)
+    return { properties: properties({ topicAlias, responseTopic: 'a/b', userProperties: ['k', 'é', 'k', ''] }) };
+  if (extras === 6) return { properties: properties({ topicAlias, messageExpiryIntervalS: 60 }) };
+  if (extras === 7)
+    return { properties: properties({ topicAlias, contentType: 'text/csv', userProperties: ['k', 'v'] }) };
+  return { properties: properties({ topicAlias }) };
 }
 
 function perform(side: Side, action: Step, frames: readonly Uint8Array[]): void {
@@ -443,6 +464,8 @@ function expectSame(hot: Side, objects: Side): void {
     const other = objects.clients[i]!;
     if (!client.received.equals(other.received)) {
       expect({ client: i, received: describeBytes(client) }).toEqual({ client: i, received: describeBytes(other) });
+      // Packets that say the same in other bytes.
+      expect(client.received.toString('hex')).toBe(other.received.toString('hex'));
     }
     if (client.pipe.isClosed !== other.pipe.isClosed) throw new Error(`client ${i} is closed on one side only`);
   }
@@ -456,7 +479,7 @@ function describeBytes({ received, version }: Client): string[] {
     const packet = decode(Buffer.from(received.subarray(at, end)), version, FROM_SERVER);
     packets.push(
       packet.type === PacketType.PUBLISH
-        ? `${packet.topic} ${packet.qos} ${packet.packetId} ${packet.payload.length}`
+        ? `${packet.topic} ${packet.qos} ${packet.packetId} ${packet.payload.length} ${JSON.stringify(packet.properties)}`
         : JSON.stringify(packet),
     );
     at = end;
@@ -523,6 +546,24 @@ describe('with and without the hot loop', () => {
         }),
         { numRuns: 20 },
       );
+    }
+  });
+
+  test('topics by alias, with whatever stands beside it', () => {
+    const sent = (extras: Extras, topic: number): Sent => ({
+      topic,
+      qos: 0,
+      retain: false,
+      bytes: 5,
+      extras,
+      repeat: false,
+    });
+    const all: readonly Extras[] = [8, 4, 5, 6, 7, 8, 1, 4];
+    // 0 and 3 have one alias: it means now the one, now the other.
+    const messages = [0, 1, 0, 3, 0].flatMap((topic) => all.map((extras) => sent(extras, topic)));
+    const members = [subscriber(V311, 'none', 0), publisher(V5), subscriber(V5, '#', 0), subscriber(V311, '#', 0)];
+    for (const sizes of [[], [7]]) {
+      compare(members, [{ kind: 'publish', client: 1, messages, acknowledging: false, cut: { sizes, arena: false } }]);
     }
   });
 
