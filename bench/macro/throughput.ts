@@ -28,4 +28,10 @@ export const throughput: readonly Scenario[] = [
     needs: ['mqtt'],
     plan: { publishers: 50, subscribers: 50, topics: 50, window: 100 },
   },
+  {
+    name: 'properties-1-1',
+    title: 'MQTT 5 QoS 0, 1 publisher to 1 subscriber, with a content type and two user properties',
+    needs: ['mqtt', 'mqtt5'],
+    plan: { mqttVersion: 5, properties: true, window: 1000 },
+  },
 ];

@@ -4,7 +4,7 @@
 
 import type { BrokerProcess } from './process.ts';
 
-export type Capability = 'mqtt' | 'mqtt-qos2' | 'mqtt-websocket' | 'stomp';
+export type Capability = 'mqtt' | 'mqtt5' | 'mqtt-qos2' | 'mqtt-websocket' | 'stomp';
 
 export interface BenchBroker {
   /** As in `--brokers` and in the tables. */

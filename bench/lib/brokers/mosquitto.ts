@@ -18,7 +18,7 @@ const places = [
 
 export const mosquitto: BenchBroker = {
   name: 'mosquitto',
-  capabilities: ['mqtt', 'mqtt-qos2'],
+  capabilities: ['mqtt', 'mqtt5', 'mqtt-qos2'],
   settings: 'set_tcp_nodelay true, max_queued_messages 0, max_inflight_messages 0, no persistence',
   warmupMsMin: 0,
   isShared: false,

@@ -18,7 +18,7 @@ interface Started {
 /** This broker under another name, with settings (PATH=VALUE) that differ from its defaults. */
 export const sluiceWith = (name: string, settings: readonly string[]): BenchBroker => ({
   name,
-  capabilities: ['mqtt', 'mqtt-qos2', 'mqtt-websocket', 'stomp'],
+  capabilities: ['mqtt', 'mqtt5', 'mqtt-qos2', 'mqtt-websocket', 'stomp'],
   settings: settings.length === 0 ? 'defaults' : settings.join(', '),
   warmupMsMin: 0,
   isShared: false,

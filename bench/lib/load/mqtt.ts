@@ -86,6 +86,22 @@ export function sendWhole(link: Link, bytes: Buffer): void {
   link.send(bytes, 0, bytes.length);
 }
 
+const noProperties = Buffer.of(0);
+/** Property length, Content Type, two User Properties: MQTT 5.0 section 3.3.2.3. */
+const someProperties = packet(
+  0,
+  Buffer.concat([
+    Buffer.of(0x03),
+    text('application/json'),
+    Buffer.of(0x26),
+    text('source'),
+    text('bench'),
+    Buffer.of(0x26),
+    text('unit'),
+    text('kPa'),
+  ]),
+).subarray(1);
+
 export class MqttPublisher extends Publisher {
   private readonly qos: number;
   private idAt = 0;
@@ -161,10 +177,11 @@ export class MqttPublisher extends Publisher {
     const topic = topicName(this.shared, layout.topicOfLane(lane));
     const head = [text(topic)];
     if (plan.qos > 0) head.push(Buffer.alloc(2));
-    if (plan.mqttVersion === 5) head.push(Buffer.of(0));
+    const block = plan.mqttVersion === 5 ? (plan.properties ? someProperties : noProperties) : Buffer.alloc(0);
+    head.push(block);
     const frame = packet((packetType.publish << 4) | (plan.qos << 1), Buffer.concat([...head, payload]));
     this.payloadAt = frame.length - plan.payloadBytes;
-    this.idAt = this.payloadAt - (plan.mqttVersion === 5 ? 3 : 2);
+    this.idAt = this.payloadAt - block.length - 2;
     this.numberEnd = frame.indexOf(topic) + /^.*t[0-9]+/.exec(topic)![0].length;
     return frame;
   }

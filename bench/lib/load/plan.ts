@@ -10,6 +10,8 @@ export interface LoadPlan {
   transport: 'tcp' | 'websocket';
   host: string;
   port: number;
+  /** MQTT 5: each PUBLISH has a content type and two user properties. */
+  properties: boolean;
   /** Path of the WebSocket upgrade. */
   path: string;
   user: string;
@@ -118,6 +120,7 @@ export const planDefaults: LoadPlan = {
   transport: 'tcp',
   host: '127.0.0.1',
   port: 1883,
+  properties: false,
   path: '/mqtt',
   user: '',
   password: '',
@@ -172,6 +175,7 @@ export function completePlan(partial: Partial<LoadPlan>): LoadPlan {
   };
   const least = payloadBytesMin[plan.protocol];
   require(plan.payloadBytes >= least, `payloadBytes must be at least ${least} with ${plan.protocol}`);
+  require(!plan.properties || (plan.protocol === 'mqtt' && plan.mqttVersion === 5), 'properties are of mqtt 5');
   require(plan.publishers >= 1 && plan.topics >= 1, 'at least one publisher and one topic');
   require(plan.publishers + plan.subscribers <= connectionsMax, `at most ${connectionsMax} connections`);
   require(plan.inFlight >= 1 && plan.inFlight <= inFlightMax, `inFlight must be 1 to ${inFlightMax}`);
