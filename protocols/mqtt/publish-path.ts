@@ -5,6 +5,7 @@ import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import { UNKNOWN } from '../../src/core/route-changes.ts';
 import { type Route, RouteTable } from '../../src/core/route-table.ts';
 import type { Run } from '../../src/core/run.ts';
+import { copy } from '../../src/lib/copy.ts';
 import * as acknowledgements from './acknowledgements.ts';
 import { ReceivedIds } from './client-state.ts';
 import type { Connection } from './connection.ts';
@@ -29,8 +30,6 @@ const ALIASED_TOPIC_BYTES_MAX = 4096;
 const ALIAS_BYTES = 3;
 /** First byte and remaining length. */
 const HEADER_BYTES_MAX = 5;
-/** A loop beats a call into native code up to so many bytes. */
-const COPIED_BY_HAND = 48;
 
 /** What a client means by an alias. */
 export interface TopicAlias {
@@ -392,14 +391,6 @@ export class PublishPath {
       `${pending} unanswered PUBLISH packets; mqtt.receiveMaximum is ${receiveMaximum}`,
     );
   }
-}
-
-/** Copies bytes[start, end) to `at`; returns the position after them. */
-function copy(bytes: Uint8Array, start: number, end: number, into: Uint8Array, at: number): number {
-  const size = end - start;
-  if (size > COPIED_BY_HAND) into.set(bytes.subarray(start, end), at);
-  else for (let i = 0; i < size; i++) into[at + i] = bytes[start + i]!;
-  return at + size;
 }
 
 /** Payload Format Indicator 1 promises UTF-8. */

@@ -9,6 +9,7 @@ import * as acknowledgements from './acknowledgements.ts';
 import type { ClientState } from './client-state.ts';
 import type { Connection } from './connection.ts';
 import { appendFitting, isRetain } from './direct.ts';
+import { identifiedForm, identifierBlock } from './identified-form.ts';
 import { InflightState } from './inflight-window.ts';
 import type { Qos } from './packet.ts';
 import { dressedFrame, MQTT_CODEC, PUBLISH_BYTE, packetIdOffset, wireForm } from './publish-form.ts';
@@ -43,21 +44,19 @@ abstract class MqttConsumer implements Consumer {
     const identifiers = connection.wire === 5 ? this.identifiersFor(options) : null;
     const retain = options.retainAsPublished && isRetain(run);
     const expires = connection.wire === 5 && run.expiresAtMs !== 0;
-    if (
+    const block = identifiers === null ? NO_BLOCK : identifierBlock(identifiers);
+    const long =
       (qos === 2 && this.client.logged) ||
       connection.aliases !== null ||
       retain ||
-      identifiers !== null ||
       expires ||
       deliveryCount > 0 ||
-      (run.codec === MQTT_CODEC ? run.frameBytesMax + DRESSING_BYTES_MAX : Number.POSITIVE_INFINITY) >
-        connection.packetBytesMax
-    ) {
+      (run.codec === MQTT_CODEC ? run.frameBytesMax + DRESSING_BYTES_MAX + block.length : Number.POSITIVE_INFINITY) >
+        connection.packetBytesMax;
+    if (long || !sendBlock(this.client, connection, queue, run, index, count, firstTag, qos, block)) {
       for (let i = 0; i < count; i++) {
         this.sendDressed(connection, queue, run, index + i, firstTag + i, qos, retain, identifiers, deliveryCount);
       }
-    } else {
-      sendBlock(this.client, connection, queue, run, index, count, firstTag, qos);
     }
     connection.counters.messagesDelivered += count;
     connection.holdIfSlow();
@@ -164,7 +163,9 @@ export class WorkConsumer extends SharedConsumer {
 /** Room for what dressing and forms may add to a frame as received: identifiers, expiry, packet id. */
 const DRESSING_BYTES_MAX = 16;
 
-/** Messages [index, index + count) of a run as one block; the packet ids are patched into the copy. */
+const NO_BLOCK = new Uint8Array(0);
+
+/** Messages [index, index + count) of a run as one block, with subscription identifiers (identifierBlock); the packet ids are patched into the copy. False, and nothing is sent, when they have to be made one by one. */
 function sendBlock(
   client: ClientState,
   connection: Connection,
@@ -174,16 +175,20 @@ function sendBlock(
   count: number,
   firstTag: number,
   qos: Qos,
-): void {
-  const form = wireForm(run, connection.wire, qos > 0);
+  block: Uint8Array,
+): boolean {
+  const common = wireForm(run, connection.wire, qos > 0);
+  const form = block.length === 0 ? common : identifiedForm(common, index, count, qos > 0, block);
+  if (form === null) return false;
   const { offsets } = form;
-  const base = offsets === null ? 0 : offsets[index]!;
+  const first = form === common ? index : 0;
+  const base = offsets === null ? 0 : offsets[first]!;
   const from = form.start + base;
-  const to = offsets === null ? form.end : form.start + offsets[index + count]!;
+  const to = offsets === null ? form.end : form.start + offsets[first + count]!;
   const { output } = connection;
   if (qos === 0) {
     output.append(form.bytes, from, to);
-    return;
+    return true;
   }
   const size = to - from;
   let bytes: Buffer;
@@ -195,16 +200,17 @@ function sendBlock(
     bytes = Buffer.allocUnsafeSlow(size);
   }
   bytes.set(form.bytes.subarray(from, to), at);
-  const first = PUBLISH_BYTE | (qos << 1);
+  const firstByte = PUBLISH_BYTE | (qos << 1);
   const state = qos === 2 ? InflightState.AwaitPubrec : InflightState.AwaitPuback;
   const { window } = client;
   for (let i = 0; i < count; i++) {
-    const frame = at + (offsets === null ? 0 : offsets[index + i]! - base);
+    const frame = at + (offsets === null ? 0 : offsets[first + i]! - base);
     const id = window.add(queue, firstTag + i, state);
-    bytes[frame] = first;
+    bytes[frame] = firstByte;
     const place = packetIdOffset(bytes, frame);
     bytes[place] = id >>> 8;
     bytes[place + 1] = id;
   }
   if (size > SLOT_BYTES) output.appendOwned(bytes);
+  return true;
 }

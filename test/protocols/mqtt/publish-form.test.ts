@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { FROM_SERVER } from '../../../protocols/mqtt/decode-options.ts';
 import { decode } from '../../../protocols/mqtt/decoder.ts';
 import { encode } from '../../../protocols/mqtt/encoder.ts';
+import { identifiedForm, identifierBlock } from '../../../protocols/mqtt/identified-form.ts';
 import { type Publish, properties, publish, type Qos } from '../../../protocols/mqtt/packet.ts';
 import { ProtocolVersion } from '../../../protocols/mqtt/packet-type.ts';
 import type { Properties } from '../../../protocols/mqtt/properties.ts';
@@ -325,6 +326,45 @@ describe('a dressed frame', () => {
     const before = Buffer.from(run.bytes);
     dressedFrame(run, 0, 5, { ...plain, qos: 0, packetId: 0, subscriptionIdentifiers: [1], retain: true });
     expect(before.equals(run.bytes)).toBe(true);
+  });
+});
+
+describe('subscription identifiers, put into a form', () => {
+  test('make the frames that are made one by one', () => {
+    const identifiers = fc.array(fc.constantFrom(1, 127, 128, 16_384, 2_097_152, 268_435_455), {
+      minLength: 1,
+      maxLength: 3,
+    });
+    fc.assert(
+      fc.property(SAMPLE, identifiers, fc.boolean(), fc.nat(), (sample, subscriptionIdentifiers, withId, skip) => {
+        const run = runOf(sample);
+        const index = skip % run.count;
+        const count = run.count - index;
+        const qos = withId ? 1 : 0;
+        const block = identifierBlock(subscriptionIdentifiers);
+        const form = identifiedForm(wireForm(run, 5, withId), index, count, withId, block)!;
+        const plain = { retain: false, dup: false, deliveryCount: 0, nowMs: 0, packetId: withId ? 1 : 0, qos } as const;
+        for (const [i, frame] of framesOf(form, count).entries()) {
+          if (withId) {
+            frame[0] = 0x32;
+            frame.writeUInt16BE(1, packetIdOffset(frame, 0));
+          }
+          const one = dressedFrame(run, index + i, 5, { ...plain, subscriptionIdentifiers });
+          expect(frame.toString('hex')).toBe(Buffer.from(one).toString('hex'));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('are left to the long way where the properties are in another order than ours', () => {
+    const frame = Buffer.from([0x30, 14, 0, 1, 0x74, 9, 0x26, 0, 0, 0, 0, 0x03, 0, 1, 0x78, 0x50]);
+    const form = (bytes: Uint8Array): WireForm => ({ bytes, start: 0, end: bytes.length, offsets: null });
+    const block = identifierBlock([5]);
+    expect(identifiedForm(form(frame), 0, 1, false, block)).toBeNull();
+    const ordered = Buffer.from([0x30, 14, 0, 1, 0x74, 9, 0x03, 0, 1, 0x78, 0x26, 0, 0, 0, 0, 0x50]);
+    const made = identifiedForm(form(ordered), 0, 1, false, block)!;
+    expect(framesOf(made, 1)[0]!.toString('hex')).toBe('30100001740b03000178_0b05_260000000050'.replaceAll('_', ''));
   });
 });
 
