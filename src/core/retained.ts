@@ -84,18 +84,20 @@ export class RetainedTable {
       this.tree.setValue(node, row);
       this.entryCount++;
       this.entryBytes += added;
+      this.addFrame(row, run);
     } else {
-      const added = length - this.lengths[row]!;
-      if (!force && this.entryBytes + added > this.limits.bytesMax) return false;
-      this.entryBytes += added;
-      this.dropFrame(row);
+      const before = this.lengths[row]!;
+      if (!force && this.entryBytes + length - before > this.limits.bytesMax) return false;
+      this.entryBytes += length - before;
+      const handle = this.handles[row]!;
+      if (handle !== LARGE && length <= SLAB_BYTES_MAX) {
+        this.handles[row] = this.slab.replace(handle, before, run.bytes, run.start, run.end);
+      } else {
+        this.dropFrame(row);
+        this.addFrame(row, run);
+      }
     }
     this.lengths[row] = length;
-    if (length <= SLAB_BYTES_MAX) this.handles[row] = this.slab.put(run.bytes, run.start, run.end);
-    else {
-      this.handles[row] = LARGE;
-      this.large.set(row, exactCopy(run));
-    }
     this.variants[row] = run.variant;
     this.codecIndexes[row] = this.codecIndex(run.codec);
     this.guarantees[row] = run.guarantee;
@@ -198,6 +200,14 @@ export class RetainedTable {
     this.expiresAts[row] = 0;
     this.nodes[row] = this.vacant;
     this.vacant = row;
+  }
+
+  private addFrame(row: number, run: Run): void {
+    if (run.byteLength <= SLAB_BYTES_MAX) this.handles[row] = this.slab.put(run.bytes, run.start, run.end);
+    else {
+      this.handles[row] = LARGE;
+      this.large.set(row, exactCopy(run));
+    }
   }
 
   private dropFrame(row: number): void {

@@ -70,6 +70,17 @@ export class Slab {
     return page.index * SLOTS_MAX + slot;
   }
 
+  /** As free() and put() together. In the same slot where the lengths allow it, as the values of one topic mostly do: one alone in its page would have that made anew for each. */
+  replace(handle: number, length: number, bytes: Uint8Array, start: number, end: number): number {
+    if (sizeIndex(length) !== sizeIndex(end - start)) {
+      this.free(handle, length);
+      return this.put(bytes, start, end);
+    }
+    const page = this.pages[Math.floor(handle / SLOTS_MAX)]!;
+    page.bytes.set(bytes.subarray(start, end), (handle % SLOTS_MAX) * page.slotBytes);
+    return handle;
+  }
+
   /** Copies the string of this handle to target, from `at` on. */
   copyTo(handle: number, length: number, target: Uint8Array, at: number): void {
     const page = this.pages[Math.floor(handle / SLOTS_MAX)]!;

@@ -33,9 +33,21 @@ describe('slab', () => {
     expect(slab.bytes).toBe(0);
   });
 
+  test('a string that replaces one of about its length takes its place', () => {
+    const slab = new Slab();
+    const bytes = Buffer.from('first second ');
+    const handle = slab.put(bytes, 0, 5);
+    expect(slab.replace(handle, 5, bytes, 6, 12)).toBe(handle);
+    expect(read(slab, handle, 6).toString()).toBe('second');
+    const longer = slab.replace(handle, 6, Buffer.alloc(300, 7), 0, 300);
+    expect(read(slab, longer, 300).equals(Buffer.alloc(300, 7))).toBe(true);
+    slab.free(longer, 300);
+    expect(slab.bytes).toBe(0);
+  });
+
   test('it does what a map does', () => {
     const command = fc.record({
-      free: fc.boolean(),
+      do: fc.constantFrom('free', 'put', 'put', 'replace'),
       at: fc.nat(),
       length: fc.oneof(fc.nat(SLAB_BYTES_MAX), fc.nat(40)),
     });
@@ -44,8 +56,14 @@ describe('slab', () => {
         const slab = new Slab();
         const live: { handle: number; length: number; fill: number }[] = [];
         let fill = 0;
-        for (const { free, at, length } of commands) {
-          if (free && live.length > 0) {
+        for (const { do: what, at, length } of commands) {
+          if (what === 'replace' && live.length > 0) {
+            const old = live[at % live.length]!;
+            fill = (fill + 1) & 0xff;
+            old.handle = slab.replace(old.handle, old.length, Buffer.alloc(length, fill), 0, length);
+            old.length = length;
+            old.fill = fill;
+          } else if (what === 'free' && live.length > 0) {
             const [gone] = live.splice(at % live.length, 1);
             slab.free(gone!.handle, gone!.length);
           } else {
