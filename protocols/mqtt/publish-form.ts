@@ -8,7 +8,10 @@
 //
 // Four forms are kept with a run (version × with or without packet id); the run's own bytes are one of them. Changing form moves bytes, it makes no objects.
 import type { Message } from '../../src/core/message.ts';
-import { type Codec, Run, type WireForm, wireSlot } from '../../src/core/run.ts';
+import { type ByteRange, type Codec, Run, type WireForm, wireSlot } from '../../src/core/run.ts';
+import { ByteBuilder } from '../../src/lib/byte-builder.ts';
+import { sameBytes } from '../../src/lib/byte-hash.ts';
+import { copy } from '../../src/lib/copy.ts';
 import { FROM_CLIENT } from './decode-options.ts';
 import { decodePublish } from './decoder.ts';
 import { encode } from './encoder.ts';
@@ -37,6 +40,39 @@ class MqttCodec implements Codec {
   message(run: Run, index: number): Message {
     return toMessage(decodeFrame(run, index), run.receivedAtMs, run.expiresAtMs);
   }
+
+  repeats(run: Run, index: number, payload: ByteRange): boolean {
+    const { bytes } = run;
+    let at = bodyOf(bytes, run.frameStart(index));
+    let before = bodyOf(bytes, run.frameStart(index - 1));
+    // The topic, and its two bytes of length.
+    const topicBytes = 2 + ((bytes[at]! << 8) | bytes[at + 1]!);
+    if (!sameBytes(bytes, before, bytes, at, topicBytes)) return false;
+    const idBytes = run.guarantee > 0 ? 2 : 0;
+    at += topicBytes + idBytes;
+    before += topicBytes + idBytes;
+    if (run.variant === 5) {
+      let lengthBytes = 0;
+      let length = 0;
+      for (let shift = 0; ; shift += 7) {
+        const byte = bytes[at + lengthBytes++]!;
+        length |= (byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+      if (!sameBytes(bytes, before, bytes, at, lengthBytes + length)) return false;
+      at += lengthBytes + length;
+    }
+    payload.start = at;
+    payload.end = run.frameEnd(index);
+    return true;
+  }
+}
+
+/** Where the body of the frame that starts at `frame` begins. */
+function bodyOf(bytes: Uint8Array, frame: number): number {
+  let at = frame + 1;
+  while (bytes[at++]! >= 0x80);
+  return at;
 }
 
 export const MQTT_CODEC: Codec = new MqttCodec();
@@ -89,8 +125,7 @@ export function isPersistent(publish: Publish): boolean {
 
 /** Offset of the packet identifier in the frame that starts at `frame` (QoS > 0). */
 export function packetIdOffset(bytes: Uint8Array, frame: number): number {
-  let at = frame + 1;
-  while (bytes[at++]! >= 0x80);
+  const at = bodyOf(bytes, frame);
   return at + 2 + ((bytes[at]! << 8) | bytes[at + 1]!);
 }
 
@@ -165,23 +200,40 @@ function transcode(run: Run, version: WireVersion, withId: boolean): WireForm {
   return { bytes: out, start: 0, end: at, offsets };
 }
 
-/** From another protocol. */
+/** From another protocol. Of messages that differ in nothing but their payload, the first is taken apart. */
 function encodeForm(run: Run, version: WireVersion, withId: boolean): WireForm {
-  const frames: Uint8Array[] = [];
-  const offsets = new Uint32Array(run.count + 1);
-  let at = 0;
-  for (let i = 0; i < run.count; i++) {
-    const publish = fromMessage(run.message(i), withId ? 1 : 0);
-    if (withId) publish.packetId = 1;
-    const frame = encode(publish, version === 5 ? ProtocolVersion.V5 : ProtocolVersion.V311);
-    frames.push(frame);
-    offsets[i] = at;
-    at += frame.length;
+  const { count } = run;
+  const protocolVersion = version === 5 ? ProtocolVersion.V5 : ProtocolVersion.V311;
+  const out = new ByteBuilder(run.byteLength);
+  const offsets = count === 1 ? null : new Uint32Array(count + 1);
+  const payload = { start: 0, end: 0 };
+  let frame: Uint8Array = NO_BYTES;
+  // What stands in `frame` between its remaining length and its payload.
+  let headStart = 0;
+  let headEnd = 0;
+  for (let i = 0; i < count; i++) {
+    if (i === 0 || !run.repeats(i, payload)) {
+      const publish = fromMessage(run.message(i), withId ? 1 : 0);
+      if (withId) publish.packetId = 1;
+      frame = encode(publish, protocolVersion);
+      headStart = bodyOf(frame, 0);
+      headEnd = frame.length - publish.payload.length;
+      out.append(frame, 0, frame.length);
+    } else {
+      const remaining = headEnd - headStart + (payload.end - payload.start);
+      let at = out.room(1 + variableByteIntegerBytes(remaining) + remaining);
+      const { bytes } = out;
+      bytes[at] = frame[0]!;
+      at = writeVariableByteInteger(bytes, at + 1, remaining);
+      at = copy(frame, headStart, headEnd, bytes, at);
+      copy(run.bytes, payload.start, payload.end, bytes, at);
+    }
+    if (offsets !== null) offsets[i + 1] = out.length;
   }
-  offsets[run.count] = at;
-  const bytes = frames.length === 1 ? frames[0]! : Buffer.concat(frames);
-  return { bytes, start: 0, end: at, offsets: run.count === 1 ? null : offsets };
+  return { bytes: out.bytes, start: 0, end: out.length, offsets };
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 /** How one message goes to one client when it needs more than a form: RETAIN kept, subscription identifiers, an expiry that has run on. */
 export interface Dressing {

@@ -9,8 +9,10 @@
 // What the broker has taken out of the frame (receipt, transaction, expiration, …) is not in it, lines end in LF, content-length stands whenever there is a body, except in a text (variant
 // TEXT): there ActiveMQ's clients tell text from bytes by it, and a text that came without leaves without, to them. Headers in which no version writes anything differently make a frame portable: it fits every version, and that is what nearly all frames are.
 import type { Message } from '../../src/core/message.ts';
-import { type Codec, type Run, type WireForm, wireSlot } from '../../src/core/run.ts';
+import { type ByteRange, type Codec, type Run, type WireForm, wireSlot } from '../../src/core/run.ts';
 import { assert } from '../../src/lib/assert.ts';
+import { ByteBuilder } from '../../src/lib/byte-builder.ts';
+import { sameBytes } from '../../src/lib/byte-hash.ts';
 import { addressToDestination, destinationToAddress, type SendAddress, type StompDialect } from './addresses.ts';
 import { FrameScanner, Scan } from './decoder.ts';
 import { encodeHeaderBlock, messageTailBytes, writeMessageTail } from './encoder.ts';
@@ -24,6 +26,11 @@ export const SEND_LINE = new TextEncoder().encode('SEND\n');
 export const SEND_LINE_BYTES = SEND_LINE.length;
 const END_OF_HEADERS = new Uint8Array([0x0a]);
 const END_OF_FRAME = new Uint8Array([0x00]);
+const CONTENT_LENGTH = new TextEncoder().encode('content-length:');
+const LF = 0x0a;
+const EQUALS = 0x3d;
+/** What a frame of another protocol is expected to grow by at most. */
+const LONGER_BY = 64;
 
 // A variant: which version wrote the headers (0: portable), in which notation the destination is, whether the message is to be retained, whether its frames have no content-length.
 const VERSION_MASK = 3;
@@ -92,6 +99,39 @@ class StompCodec implements Codec {
     }
     return messageOf(this.meaning, run, run.bytes.subarray(scanner.bodyStart, scanner.bodyEnd), isRetain(run));
   }
+
+  repeats(run: Run, index: number, payload: ByteRange): boolean {
+    const { bytes } = run;
+    const start = run.frameStart(index);
+    const end = run.frameEnd(index);
+    const shift = start - run.frameStart(index - 1);
+    let line = start;
+    let at = start;
+    // Up to the empty line, or to the first byte that is another one.
+    for (; bytes[at] === bytes[at - shift]; at++) {
+      const byte = bytes[at]!;
+      // What a content type says of the payload's characters is true of one payload, and may not be of the next.
+      if (byte === EQUALS) return false;
+      if (byte !== LF) continue;
+      if (at === line) return isBody(payload, at + 1, end);
+      line = at + 1;
+    }
+    // The length of the body may be another one: it is the last header there is.
+    if (!startsWith(bytes, line, CONTENT_LENGTH) || !startsWith(bytes, line - shift, CONTENT_LENGTH)) return false;
+    const emptyLine = bytes.indexOf(LF, line + CONTENT_LENGTH.length) + 1;
+    return isBody(payload, emptyLine + 1, end);
+  }
+}
+
+/** The body is bytes[start, end - 1), behind which stands a NUL. */
+function isBody(payload: ByteRange, start: number, end: number): boolean {
+  payload.start = start;
+  payload.end = end - 1;
+  return true;
+}
+
+function startsWith(bytes: Uint8Array, at: number, text: Uint8Array): boolean {
+  return sameBytes(bytes, at, text, 0, text.length);
 }
 
 export const STOMP_CODEC: Codec = new StompCodec();
@@ -162,16 +202,31 @@ function transcode(run: Run, version: Version, slashes: boolean, text: boolean):
   return joined(frames);
 }
 
-/** From another protocol. */
+/** From another protocol. Of messages that differ in nothing but their payload, the first is taken apart. */
 function encode(run: Run, version: Version, slashes: boolean): WireForm {
-  const frames: Uint8Array[] = [];
-  for (let i = 0; i < run.count; i++) {
-    const message = run.message(i);
-    const block = encodeHeaderBlock(headersOfMessage(message, slashes), version);
-    frames.push(normalFrame(block, message.payload, 0, message.payload.length));
+  const { count } = run;
+  const out = new ByteBuilder(run.byteLength + count * LONGER_BY);
+  const offsets = count === 1 ? null : new Uint32Array(count + 1);
+  const body = { start: 0, end: 0 };
+  let block: Uint8Array = NO_BLOCK;
+  for (let i = 0; i < count; i++) {
+    let { bytes } = run;
+    if (i === 0 || !run.repeats(i, body)) {
+      const message = run.message(i);
+      block = encodeHeaderBlock(headersOfMessage(message, slashes), version);
+      bytes = message.payload;
+      body.start = 0;
+      body.end = bytes.length;
+    }
+    const at = out.room(SEND_LINE_BYTES + messageTailBytes(block.length, body.end - body.start));
+    out.bytes.set(SEND_LINE, at);
+    writeMessageTail(out.bytes, at + SEND_LINE_BYTES, block, bytes, body.start, body.end);
+    if (offsets !== null) offsets[i + 1] = out.length;
   }
-  return joined(frames);
+  return { bytes: out.bytes, start: 0, end: out.length, offsets };
 }
+
+const NO_BLOCK = new Uint8Array(0);
 
 function normalFrame(block: Uint8Array, body: Uint8Array, bodyStart: number, bodyEnd: number): Uint8Array {
   const frame = Buffer.allocUnsafe(SEND_LINE_BYTES + messageTailBytes(block.length, bodyEnd - bodyStart));

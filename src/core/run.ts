@@ -38,6 +38,17 @@ export interface Codec {
   readonly name: string;
   /** Makes message `index` of a run out of its frame. Payload and native point into run.bytes. */
   message(run: Run, index: number): Message;
+  /**
+   * Whether message `index`, which is not the first, is the one before it with another payload; then `payload` says where that is in run.bytes. Translations into another protocol do what
+   * the two have in common once. False also where it is not easily told.
+   */
+  repeats?(run: Run, index: number, payload: ByteRange): boolean;
+}
+
+/** Where something is in an array of bytes: [start, end). */
+export interface ByteRange {
+  start: number;
+  end: number;
 }
 
 /** The variable part of a run that belongs to its codec (MQTT: protocol version and header length; STOMP: version). One small integer. */
@@ -115,6 +126,11 @@ export class Run {
     this.messages ??= new Array<Message | null>(this.count).fill(null);
     this.messages[index] = message;
     return message;
+  }
+
+  /** See Codec.repeats. */
+  repeats(index: number, payload: ByteRange): boolean {
+    return this.codec.repeats?.(this, index, payload) === true;
   }
 
   setWire(slot: number, form: WireForm): void {
