@@ -5,7 +5,7 @@ import type { Counters } from '../../src/core/counters.ts';
 import type { DeliveryClass, DeliveryOptions, DirectTarget } from '../../src/core/delivery.ts';
 import type { Run, WireForm } from '../../src/core/run.ts';
 import type { Output, Piece } from '../../src/io/output.ts';
-import { identifiedForm, identifierBlock } from './identified-form.ts';
+import { dressedForm, identifierBlock } from './dressed-form.ts';
 import { dressedFrame, MQTT_CODEC, RETAIN_FLAG, type WireVersion, wireForm } from './publish-form.ts';
 import type { TopicAliases } from './topic-aliases.ts';
 
@@ -116,7 +116,7 @@ export class MqttClass implements DeliveryClass {
     const retain = retainAsPublished && isRetain(run);
     if (!this.dresses(run)) return wireForm(run, this.version, false);
     if (!retain && run.expiresAtMs === 0) {
-      const form = identifiedForm(wireForm(run, 5, false), 0, run.count, false, identifierBlock(identifiers!));
+      const form = dressedForm(wireForm(run, 5, false), 0, run.count, false, identifierBlock(identifiers!), -1);
       if (form !== null) return form;
     }
     const frames: Uint8Array[] = [];

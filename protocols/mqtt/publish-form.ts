@@ -235,6 +235,11 @@ function encodeForm(run: Run, version: WireVersion, withId: boolean): WireForm {
 
 const NO_BYTES = new Uint8Array(0);
 
+/** What a message has left; an expired one is not sent at all, so at least a second. */
+export function secondsUntil(expiresAtMs: number, nowMs: number): number {
+  return Math.max(1, Math.ceil((expiresAtMs - nowMs) / 1000));
+}
+
 /** How one message goes to one client when it needs more than a form: RETAIN kept, subscription identifiers, an expiry that has run on. */
 export interface Dressing {
   readonly qos: Qos;
@@ -257,10 +262,8 @@ export function dressedFrame(run: Run, index: number, version: WireVersion, dres
   if (version === 5) {
     const properties: Properties = Object.assign(new Properties(), publish.properties);
     properties.subscriptionIdentifiers = dressing.subscriptionIdentifiers;
-    // [MQTT-3.3.2-6]: what is sent on is what is left; an expired message is not sent at all, so at least a second is.
-    if (run.expiresAtMs !== 0) {
-      properties.messageExpiryIntervalS = Math.max(1, Math.ceil((run.expiresAtMs - dressing.nowMs) / 1000));
-    }
+    // [MQTT-3.3.2-6]: what is sent on is what is left.
+    if (run.expiresAtMs !== 0) properties.messageExpiryIntervalS = secondsUntil(run.expiresAtMs, dressing.nowMs);
     if (dressing.deliveryCount > 0) {
       properties.userProperties = [
         ...(properties.userProperties ?? []),

@@ -9,10 +9,10 @@ import * as acknowledgements from './acknowledgements.ts';
 import type { ClientState } from './client-state.ts';
 import type { Connection } from './connection.ts';
 import { appendFitting, isRetain } from './direct.ts';
-import { identifiedForm, identifierBlock } from './identified-form.ts';
+import { dressedForm, identifierBlock, NO_BLOCK } from './dressed-form.ts';
 import { InflightState } from './inflight-window.ts';
 import type { Qos } from './packet.ts';
-import { dressedFrame, MQTT_CODEC, PUBLISH_BYTE, packetIdOffset, wireForm } from './publish-form.ts';
+import { dressedFrame, MQTT_CODEC, PUBLISH_BYTE, packetIdOffset, secondsUntil, wireForm } from './publish-form.ts';
 
 abstract class MqttConsumer implements Consumer {
   readonly credit: Credit;
@@ -43,17 +43,18 @@ abstract class MqttConsumer implements Consumer {
     const qos = this.qosFor(run, options);
     const identifiers = connection.wire === 5 ? this.identifiersFor(options) : null;
     const retain = options.retainAsPublished && isRetain(run);
-    const expires = connection.wire === 5 && run.expiresAtMs !== 0;
+    // [MQTT-3.3.2-6]
+    const secondsLeft =
+      connection.wire === 5 && run.expiresAtMs !== 0 ? secondsUntil(run.expiresAtMs, connection.nowMs) : -1;
     const block = identifiers === null ? NO_BLOCK : identifierBlock(identifiers);
     const long =
       (qos === 2 && this.client.logged) ||
       connection.aliases !== null ||
       retain ||
-      expires ||
       deliveryCount > 0 ||
       (run.codec === MQTT_CODEC ? run.frameBytesMax + DRESSING_BYTES_MAX + block.length : Number.POSITIVE_INFINITY) >
         connection.packetBytesMax;
-    if (long || !sendBlock(this.client, connection, queue, run, index, count, firstTag, qos, block)) {
+    if (long || !sendBlock(this.client, connection, queue, run, index, count, firstTag, qos, block, secondsLeft)) {
       for (let i = 0; i < count; i++) {
         this.sendDressed(connection, queue, run, index + i, firstTag + i, qos, retain, identifiers, deliveryCount);
       }
@@ -163,9 +164,7 @@ export class WorkConsumer extends SharedConsumer {
 /** Room for what dressing and forms may add to a frame as received: identifiers, expiry, packet id. */
 const DRESSING_BYTES_MAX = 16;
 
-const NO_BLOCK = new Uint8Array(0);
-
-/** Messages [index, index + count) of a run as one block, with subscription identifiers (identifierBlock); the packet ids are patched into the copy. False, and nothing is sent, when they have to be made one by one. */
+/** Messages [index, index + count) of a run as one block, with subscription identifiers (identifierBlock) and, unless it is -1, the seconds that are left; the packet ids are patched into the copy. False, and nothing is sent, when they have to be made one by one. */
 function sendBlock(
   client: ClientState,
   connection: Connection,
@@ -176,9 +175,11 @@ function sendBlock(
   firstTag: number,
   qos: Qos,
   block: Uint8Array,
+  secondsLeft: number,
 ): boolean {
   const common = wireForm(run, connection.wire, qos > 0);
-  const form = block.length === 0 ? common : identifiedForm(common, index, count, qos > 0, block);
+  const form =
+    block.length === 0 && secondsLeft < 0 ? common : dressedForm(common, index, count, qos > 0, block, secondsLeft);
   if (form === null) return false;
   const { offsets } = form;
   const first = form === common ? index : 0;

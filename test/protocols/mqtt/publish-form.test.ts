@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FROM_SERVER } from '../../../protocols/mqtt/decode-options.ts';
 import { decode } from '../../../protocols/mqtt/decoder.ts';
+import { dressedForm, identifierBlock, NO_BLOCK } from '../../../protocols/mqtt/dressed-form.ts';
 import { encode } from '../../../protocols/mqtt/encoder.ts';
-import { identifiedForm, identifierBlock } from '../../../protocols/mqtt/identified-form.ts';
 import { type Publish, properties, publish, type Qos } from '../../../protocols/mqtt/packet.ts';
 import { ProtocolVersion } from '../../../protocols/mqtt/packet-type.ts';
 import type { Properties } from '../../../protocols/mqtt/properties.ts';
@@ -342,7 +342,7 @@ describe('subscription identifiers, put into a form', () => {
         const count = run.count - index;
         const qos = withId ? 1 : 0;
         const block = identifierBlock(subscriptionIdentifiers);
-        const form = identifiedForm(wireForm(run, 5, withId), index, count, withId, block)!;
+        const form = dressedForm(wireForm(run, 5, withId), index, count, withId, block, -1)!;
         const plain = { retain: false, dup: false, deliveryCount: 0, nowMs: 0, packetId: withId ? 1 : 0, qos } as const;
         for (const [i, frame] of framesOf(form, count).entries()) {
           if (withId) {
@@ -357,13 +357,49 @@ describe('subscription identifiers, put into a form', () => {
     );
   });
 
+  test('and the seconds that are left', () => {
+    fc.assert(
+      fc.property(
+        TOPIC,
+        PAYLOAD,
+        PROPERTIES,
+        fc.constantFrom(1, 59, 60, 0xffff_ffff),
+        fc.boolean(),
+        fc.constantFrom<readonly number[]>([], [7], [300, 1]),
+        (topic, payload, props, left, withId, identifiers) => {
+          const packet = publish(topic, {
+            payload,
+            qos: withId ? 1 : 0,
+            packetId: withId ? 9 : 0,
+            properties: Object.assign(properties({}), props, { messageExpiryIntervalS: 60 }),
+          });
+          const run = runOfPublish(packet, 5, 0);
+          const block = identifiers.length === 0 ? NO_BLOCK : identifierBlock(identifiers);
+          const [frame] = framesOf(dressedForm(wireForm(run, 5, withId), 0, 1, withId, block, left)!, 1);
+          const one = dressedFrame(run, 0, 5, {
+            qos: packet.qos,
+            retain: false,
+            dup: false,
+            packetId: withId ? 9 : 0,
+            subscriptionIdentifiers: identifiers.length === 0 ? null : identifiers,
+            deliveryCount: 0,
+            nowMs: 60_000 - left * 1000,
+          });
+          expect(frame!.toString('hex')).toBe(Buffer.from(one).toString('hex'));
+        },
+      ),
+    );
+    const without = wireForm(runOfPublish(publish('a'), 5, 0), 5, false);
+    expect(dressedForm(without, 0, 1, false, NO_BLOCK, 5)).toBeNull();
+  });
+
   test('are left to the long way where the properties are in another order than ours', () => {
     const frame = Buffer.from([0x30, 14, 0, 1, 0x74, 9, 0x26, 0, 0, 0, 0, 0x03, 0, 1, 0x78, 0x50]);
     const form = (bytes: Uint8Array): WireForm => ({ bytes, start: 0, end: bytes.length, offsets: null });
     const block = identifierBlock([5]);
-    expect(identifiedForm(form(frame), 0, 1, false, block)).toBeNull();
+    expect(dressedForm(form(frame), 0, 1, false, block, -1)).toBeNull();
     const ordered = Buffer.from([0x30, 14, 0, 1, 0x74, 9, 0x03, 0, 1, 0x78, 0x26, 0, 0, 0, 0, 0x50]);
-    const made = identifiedForm(form(ordered), 0, 1, false, block)!;
+    const made = dressedForm(form(ordered), 0, 1, false, block, -1)!;
     expect(framesOf(made, 1)[0]!.toString('hex')).toBe('30100001740b03000178_0b05_260000000050'.replaceAll('_', ''));
   });
 });

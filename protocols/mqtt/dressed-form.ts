@@ -1,13 +1,23 @@
-// PUBLISH frames of MQTT 5 with the subscription identifiers of one receiver put into them, as bytes: a subscription that has an identifier is no reason to take every message apart.
+// PUBLISH frames of MQTT 5 with what one delivery adds to them, as bytes: the subscription identifiers of the receiver, and the time that a message has left. Neither is a reason to take
+// every message apart.
 //
-//   topic | packet id | length | properties below 0x0B | 0x0B identifier … | properties above | payload
+//   topic | packet id | length | properties below 0x0B, 0x02 with the seconds left | 0x0B identifier … | properties above | payload
 //
 // Relies on the frames being valid. Where the properties are not in the order of their identifiers, which is ours, the long way writes the frame anew in that order, and so it has to here.
 import type { WireForm } from '../../src/core/run.ts';
 import { copy } from '../../src/lib/copy.ts';
 import { readFrameLength, variableByteIntegerBytes, writeVariableByteInteger } from './frame.ts';
 
+const MESSAGE_EXPIRY_INTERVAL = 0x02;
 const SUBSCRIPTION_IDENTIFIER = 0x0b;
+/** What the look at a frame's properties has found. */
+interface Places {
+  /** For the subscription identifiers. */
+  identifiers: number;
+  /** Of the seconds a message has; -1 when it has no such property. */
+  expiry: number;
+}
+
 /** Bytes of the properties a PUBLISH may have in front of its subscription identifiers or behind them; 0: a string or binary data, as long as its first two bytes say. */
 const VALUE_BYTES: Readonly<Record<number, number>> = { 1: 1, 2: 4, 3: 0, 8: 0, 9: 0, 35: 2 };
 const USER_PROPERTY = 0x26;
@@ -25,22 +35,27 @@ export function identifierBlock(identifiers: readonly number[]): Uint8Array {
   return block;
 }
 
+/** No subscription identifiers. */
+export const NO_BLOCK = new Uint8Array(0);
+
 /**
- * Frames [index, index + count) of a form of MQTT 5 with the identifiers of the block (identifierBlock), in memory of their own; null when the long way has to make them. withId: the frames
- * have packet identifiers.
+ * Frames [index, index + count) of a form of MQTT 5 with the identifiers of the block (identifierBlock) and, unless it is -1, the seconds that are left, in memory of their own; null when the
+ * long way has to make them. withId: the frames have packet identifiers.
  */
-export function identifiedForm(
+export function dressedForm(
   form: WireForm,
   index: number,
   count: number,
   withId: boolean,
   block: Uint8Array,
+  secondsLeft: number,
 ): WireForm | null {
   const { bytes, offsets } = form;
   const from = form.start + (offsets === null ? 0 : offsets[index]!);
   const to = offsets === null ? form.end : form.start + offsets[index + count]!;
   const out = Buffer.allocUnsafe(to - from + count * (block.length + LENGTHS_GROW_BY));
-  const places = count === 1 ? null : new Uint32Array(count + 1);
+  const starts = count === 1 ? null : new Uint32Array(count + 1);
+  const places: Places = { identifiers: 0, expiry: 0 };
   let at = 0;
   for (let i = 0, start = from; i < count; i++) {
     const end = offsets === null ? form.end : form.start + offsets[index + i + 1]!;
@@ -54,10 +69,12 @@ export function identifiedForm(
       length |= (byte & 0x7f) << shift;
       if (byte < 0x80) break;
     }
-    const place = placeFor(bytes, properties, properties + length);
-    if (place < 0) return null;
+    if (!look(bytes, properties, properties + length, places)) return null;
+    // [MQTT-3.3.2-6] is about a property that is there; where there is none, it would have to be put in.
+    if (secondsLeft >= 0 && places.expiry < 0) return null;
+    const place = places.identifiers;
     const grown = length + block.length;
-    if (places !== null) places[i] = at;
+    if (starts !== null) starts[i] = at;
     out[at++] = bytes[start]!;
     at = writeVariableByteInteger(
       out,
@@ -66,33 +83,37 @@ export function identifiedForm(
     );
     at = copy(bytes, body, lengthAt, out, at);
     at = writeVariableByteInteger(out, at, grown);
+    const copied = at;
     at = copy(bytes, properties, place, out, at);
+    if (secondsLeft >= 0) out.writeUInt32BE(secondsLeft, copied + places.expiry - properties);
     at = copy(block, 0, block.length, out, at);
     at = copy(bytes, place, end, out, at);
     start = end;
   }
-  if (places !== null) places[count] = at;
-  return { bytes: out, start: 0, end: at, offsets: places };
+  if (starts !== null) starts[count] = at;
+  return { bytes: out, start: 0, end: at, offsets: starts };
 }
 
-/** Where the identifiers belong among the properties bytes[start, end); -1 when those are not in order. */
-function placeFor(bytes: Uint8Array, start: number, end: number): number {
-  let place = start;
+/** Looks at the properties bytes[start, end); false when they are not in order. */
+function look(bytes: Uint8Array, start: number, end: number, places: Places): boolean {
+  places.identifiers = start;
+  places.expiry = -1;
   let before = 0;
   for (let at = start; at < end; ) {
     const id = bytes[at++]!;
-    if (id < before) return -1;
+    if (id < before) return false;
     before = id;
     if (id === USER_PROPERTY) {
       at = textEnd(bytes, textEnd(bytes, at));
       continue;
     }
     const size = VALUE_BYTES[id];
-    if (size === undefined) return -1;
+    if (size === undefined) return false;
+    if (id === MESSAGE_EXPIRY_INTERVAL) places.expiry = at;
     at = size === 0 ? textEnd(bytes, at) : at + size;
-    if (id < SUBSCRIPTION_IDENTIFIER) place = at;
+    if (id < SUBSCRIPTION_IDENTIFIER) places.identifiers = at;
   }
-  return place;
+  return true;
 }
 
 function textEnd(bytes: Uint8Array, at: number): number {
