@@ -70,7 +70,7 @@ export function dressedForm(
       if (byte < 0x80) break;
     }
     if (!look(bytes, properties, properties + length, places)) return null;
-    // [MQTT-3.3.2-6] is about a property that is there; where there is none, it would have to be put in.
+    // Where there is no such property, it would have to be put in.
     if (secondsLeft >= 0 && places.expiry < 0) return null;
     const place = places.identifiers;
     const grown = length + block.length;
@@ -85,6 +85,7 @@ export function dressedForm(
     at = writeVariableByteInteger(out, at, grown);
     const copied = at;
     at = copy(bytes, properties, place, out, at);
+    // [MQTT-3.3.2-6]
     if (secondsLeft >= 0) out.writeUInt32BE(secondsLeft, copied + places.expiry - properties);
     at = copy(block, 0, block.length, out, at);
     at = copy(bytes, place, end, out, at);
