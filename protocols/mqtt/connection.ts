@@ -347,9 +347,7 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
       route = isCommon ? routes.common(found) : found;
       routes.insert(route, bytes, start, end, found.generation);
     }
-    this.publishing.route = route;
-    this.publishing.generation = this.vhost.generation;
-    this.publishing.topicBytes = -1;
+    this.publishing.keep(route);
     return route;
   }
 

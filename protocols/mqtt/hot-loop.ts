@@ -80,20 +80,27 @@ function routeOf(
   end: number,
 ): Route {
   const { adapter, publishing } = connection;
-  let route = publishing.route!;
   const size = topicEnd - start;
+  const before = publishing.topicStart;
+  // Topics mostly differ in their last bytes, if at all.
   if (
-    publishing.topicBytes !== size ||
-    !sameBytes(bytes, publishing.topicStart, bytes, start, size) ||
-    publishing.generation !== connection.vhost.generation
+    publishing.topicBytes === size &&
+    bytes[before + size - 1] === bytes[topicEnd - 1] &&
+    sameBytes(bytes, before, bytes, start, size) &&
+    publishing.generation === connection.vhost.generation
   ) {
-    const routes = connection.routeTable();
-    const hash = routes.large
-      ? adapter.lookAhead.hash(routes, bytes, start, topicEnd, frameEnd, end)
-      : hashBytes(bytes, start, topicEnd);
-    route = connection.findRoute(bytes, start, topicEnd, hash);
-    publishing.topicBytes = size;
+    publishing.topicStart = start;
+    return publishing.route!;
   }
+  const routes = connection.routeTable();
+  let route: Route | null;
+  if (routes.large) {
+    const { lookAhead } = adapter;
+    route = lookAhead.find(routes, connection.vhost.changes, bytes, start, topicEnd, frameEnd, end);
+    if (route === null) route = connection.findRoute(bytes, start, topicEnd, lookAhead.hash);
+    else publishing.keep(route);
+  } else route = connection.findRoute(bytes, start, topicEnd, hashBytes(bytes, start, topicEnd));
+  publishing.topicBytes = size;
   publishing.topicStart = start;
   return route;
 }

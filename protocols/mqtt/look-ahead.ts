@@ -1,7 +1,9 @@
-// Looks over the PUBLISH packets that stand in a chunk behind the one whose topic is to be looked up, and has the table fetch what their topics' look-ups will read. In a table of a million
+// Looks over the PUBLISH packets that stand in a chunk behind the one whose topic is to be looked up, and has the table look up all of their topics together. In a table of a million
 // topics each look-up waits for the memory; of a chunk's look-ups only the first one then does. Relies on nothing being right but the chunk's own bytes: what it says of a packet that the
-// hot loop does not take is merely not asked for.
-import type { RouteTable } from '../../src/core/route-table.ts';
+// hot loop does not take is merely not asked for, and what it knows of routes holds as long as the table and the bindings are the same.
+import { type RouteChanges, UNKNOWN } from '../../src/core/route-changes.ts';
+import type { Texts } from '../../src/core/route-generation.ts';
+import type { Route, RouteTable } from '../../src/core/route-table.ts';
 import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
 import { PacketType, PUBACK_BYTE } from './packet-type.ts';
 
@@ -9,43 +11,68 @@ import { PacketType, PUBACK_BYTE } from './packet-type.ts';
 const TOPICS_MAX = 64;
 const PUBLISH = PacketType.PUBLISH;
 const PUBACK_BYTES = 4;
+const NO_BYTES = new Uint8Array(0);
 
 /** One for all connections of an adapter; only one of them parses at a time. */
 export class LookAhead {
-  private readonly starts = new Uint32Array(TOPICS_MAX);
-  private readonly hashes = new Uint32Array(TOPICS_MAX);
-  private readonly lengths = new Uint32Array(TOPICS_MAX);
-  private count = 0;
+  /** By hashBytes, of the topic that find() was asked for last. */
+  hash = 0;
+  private readonly topics: Texts = {
+    bytes: NO_BYTES,
+    count: 0,
+    starts: new Uint32Array(TOPICS_MAX),
+    lengths: new Uint32Array(TOPICS_MAX),
+    hashes: new Int32Array(TOPICS_MAX),
+    routes: new Array<Route | null>(TOPICS_MAX).fill(null),
+  };
   private next = 0;
+  /** Whose routes these are, and of which generation of the bindings. */
+  private table: RouteTable | null = null;
+  private generation = UNKNOWN;
 
   /** Other bytes are parsed from here on. */
   reset(): void {
-    this.count = 0;
+    this.topics.count = 0;
     this.next = 0;
   }
 
-  /** The hash of the topic bytes[start, topicEnd) in a packet that ends at packetEnd; after it, packets stand up to `end`. */
-  hash(table: RouteTable, bytes: Uint8Array, start: number, topicEnd: number, packetEnd: number, end: number): number {
-    const { starts, count } = this;
-    let { next } = this;
-    while (next < count && starts[next]! < start) next++;
-    if (next === count || starts[next] !== start) {
-      this.look(table, bytes, start, topicEnd, packetEnd, end);
-      next = 0;
-    }
-    this.next = next + 1;
-    return this.hashes[next]!;
-  }
-
-  private look(
+  /**
+   * The route of the topic bytes[start, topicEnd) in a packet that ends at packetEnd, after which packets stand up to `end`; or null: it is not known here, and to be looked up alone, by
+   * its hash.
+   */
+  find(
     table: RouteTable,
+    changes: RouteChanges,
     bytes: Uint8Array,
     start: number,
     topicEnd: number,
     packetEnd: number,
     end: number,
-  ): void {
-    const { starts, hashes, lengths } = this;
+  ): Route | null {
+    const { topics } = this;
+    const { starts, count } = topics;
+    let { next } = this;
+    while (next < count && starts[next]! < start) next++;
+    if (next === count || starts[next] !== start) {
+      this.look(bytes, start, topicEnd, packetEnd, end);
+      next = 0;
+      this.table = table;
+      this.generation = UNKNOWN;
+      // Not for one alone: it would be read twice.
+      if (topics.count > 1) {
+        table.lookupAll(topics, changes);
+        this.generation = changes.generation;
+      }
+    }
+    this.next = next + 1;
+    this.hash = topics.hashes[next]!;
+    return this.generation === changes.generation && this.table === table ? topics.routes[next]! : null;
+  }
+
+  private look(bytes: Uint8Array, start: number, topicEnd: number, packetEnd: number, end: number): void {
+    const { topics } = this;
+    const { starts, hashes, lengths } = topics;
+    topics.bytes = bytes;
     starts[0] = start;
     lengths[0] = topicEnd - start;
     hashes[0] = hashBytes(bytes, start, topicEnd);
@@ -85,8 +112,6 @@ export class LookAhead {
       hashes[count] = hashBytes(bytes, topic, topic + topicBytes);
       count++;
     }
-    this.count = count;
-    // Not for one alone: it would be read twice.
-    if (count > 1) table.prefetch(hashes, lengths, count);
+    topics.count = count;
   }
 }

@@ -78,6 +78,13 @@ export class PublishPath {
     this.gathering = connection.adapter.gathering;
   }
 
+  /** This is the route of the last PUBLISH. Where its topic stands is for the caller to say. */
+  keep(route: Route): void {
+    this.route = route;
+    this.generation = this.connection.vhost.generation;
+    this.topicBytes = -1;
+  }
+
   /** A whole frame bytes[start, end) in normal form, on a resolved and allowed route. */
   add(bytes: Uint8Array, start: number, end: number, first: number, route: Route, id: number): void {
     const gathering = this.gathering;

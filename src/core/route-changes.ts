@@ -39,7 +39,7 @@ export class RouteChanges {
   /** Grows with every change of a destination that changes deliveries to it, not what leads to it. */
   epoch = 1;
   private floor = 1;
-  private readonly keyHashes = new Uint32Array(KEYS);
+  private readonly keyHashes = new Int32Array(KEYS);
   private readonly keyGenerations = new Int32Array(KEYS).fill(UNKNOWN);
   private nextKey = 0;
   private readonly patterns: Uint8Array[] = [];
@@ -70,7 +70,7 @@ export class RouteChanges {
   queue(name: string): void {
     this.generation = following(this.generation);
     const bytes = Buffer.from(name);
-    this.addKey((hashBytes(bytes, 0, bytes.length) ^ QUEUE) >>> 0);
+    this.addKey(hashBytes(bytes, 0, bytes.length) ^ QUEUE);
   }
 
   /** What this destination does with messages has changed. */
@@ -96,7 +96,7 @@ export class RouteChanges {
       if (!this.topicHolds(route.generation, hash, bytes, 0, bytes.length)) return false;
     } else {
       const age = this.ageOf(route.generation);
-      if (age === 0 || this.hasKey(age, (hash ^ QUEUE) >>> 0)) return false;
+      if (age === 0 || this.hasKey(age, hash ^ QUEUE)) return false;
     }
     route.generation = this.generation;
     return true;

@@ -21,7 +21,8 @@ const PROBES_MAX = 64;
 const PREFETCH_PROBES_MAX = 8;
 /** Reads in one round of a loop. */
 const READ_TOGETHER = 8;
-/** A line of the processor's cache is 64 bytes. */
+/** A line of the processor's cache. */
+const LINE_BYTES = 64;
 const LINE_WORDS_LOG2 = 4;
 const SLOTS_PER_ENTRY = 2;
 /** A slot: the tag above, the record below. */
@@ -43,6 +44,20 @@ export const RECORD_MEMORY_MAX = 1 << (24 + UNIT_LOG2);
 /** A route: the object, its key, the strings of both. */
 export const ROUTE_BYTES = 300;
 
+/** Texts to be looked up together, in bytes: text i is bytes[starts[i], starts[i] + lengths[i]). */
+export interface Texts {
+  bytes: Uint8Array;
+  count: number;
+  readonly starts: Uint32Array;
+  readonly lengths: Uint32Array;
+  /** By hashBytes. */
+  readonly hashes: Int32Array;
+  /** What was found. */
+  readonly routes: (Route | null)[];
+}
+
+/** Where it is not, a word of the memory is not what its four bytes say one after the other. */
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 const NONE_FOUND = new Uint32Array(0);
 
 function recordBytes(length: number): number {
@@ -66,8 +81,8 @@ export class Generation {
   /** The memory of the records, seen as bytes and as words. */
   private texts: Uint8Array;
   private words: Uint32Array;
-  /** No record is number 0. */
-  private memoryUsed = UNIT_BYTES;
+  /** No record is number 0. Large memory begins at 16 bytes of a line of the cache: the first record, and with it all of the same size, at the beginning of one. */
+  private memoryUsed = LINE_BYTES - 16;
   /** What prefetch() has found. */
   private found = NONE_FOUND;
 
@@ -107,9 +122,36 @@ export class Generation {
       const record = there & RECORD_MASK;
       const at = record << UNIT_WORDS_LOG2;
       if (((words[at + HASH]! ^ hash) | (words[at + LENGTH]! ^ length)) !== 0) continue;
-      if (sameBytes(this.texts, (at + TEXT) << 2, bytes, start, length)) return record;
+      if (this.isText(at + TEXT, bytes, start, length)) return record;
     }
     return -1;
+  }
+
+  /** The routes of texts that were true in this generation of the bindings; null for others, and for texts that are not here. */
+  findAll(texts: Texts, generation: number): void {
+    const { bytes, count, starts, lengths, hashes, routes } = texts;
+    for (let i = 0; i < count; i++) {
+      const record = this.find(hashes[i]!, bytes, starts[i]!, lengths[i]!);
+      routes[i] = record >= 0 && this.sinceAt(record) === generation ? this.routeAt(record) : null;
+    }
+  }
+
+  /** The text of a record, which begins at this word, is bytes[start, start + length). Behind it there are zeros up to a whole word. */
+  private isText(at: number, bytes: Uint8Array, start: number, length: number): boolean {
+    if (!LITTLE_ENDIAN) return sameBytes(this.texts, at << 2, bytes, start, length);
+    const { words } = this;
+    const end = start + length;
+    let word = at;
+    let i = start;
+    for (; i + 3 < end; i += 4, word++) {
+      const four = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+      if ((words[word]! ^ four) !== 0) return false;
+    }
+    if (i === end) return true;
+    let rest = bytes[i]!;
+    if (i + 1 < end) rest |= bytes[i + 1]! << 8;
+    if (i + 2 < end) rest |= bytes[i + 2]! << 16;
+    return words[word] === rest;
   }
 
   /**
@@ -117,7 +159,8 @@ export class Generation {
    * little else in it, so that the processor waits for many at a time: it looks some hundred instructions ahead, and a round of a loop is 25 of them, of which one read needs 9. Returns a
    * number that means nothing, so that the reads are not optimised away.
    */
-  prefetch(hashes: Uint32Array, lengths: Uint32Array, count: number): number {
+  prefetch(texts: Texts): number {
+    const { hashes, lengths, count } = texts;
     // Some words more: the loops go on to the end of a group of reads, whatever is there.
     if (this.found.length < 2 * count + READ_TOGETHER) this.found = new Uint32Array(2 * count + READ_TOGETHER);
     const { slots, mask, words, found } = this;
@@ -151,7 +194,7 @@ export class Generation {
       const last = at + TEXT + ((lengths[i]! - 1) >>> 2);
       found[foundEnd++] = at;
       found[foundEnd] = last < words.length ? last : at;
-      // Two lines next to each other differ in their numbers' last bit. Memory of this size begins at 16 bytes of one.
+      // Two lines next to each other differ in their numbers' last bit.
       foundEnd += (((at + 4) ^ (last + 4)) >>> LINE_WORDS_LOG2) & 1;
     }
     for (let i = 0; i < READ_TOGETHER; i++) found[foundEnd + i] = 0;

@@ -19,6 +19,7 @@ import {
   RECORD_MEMORY_MIN,
   ROUTE_BYTES,
   SLOTS_MIN,
+  type Texts,
 } from './route-generation.ts';
 import type { RoutingKey } from './routing-key.ts';
 
@@ -88,7 +89,7 @@ export class RouteTable {
   private noted: Uint16Array | null = null;
   private strangers = 0;
   private notes = 0;
-  /** Written so that what prefetch() reads is needed. */
+  /** Written so that what Generation.prefetch() reads is needed. */
   prefetched = 0;
   private readonly commons = new Map<DestinationSet, Route>();
   private commonsGeneration = 0;
@@ -108,15 +109,16 @@ export class RouteTable {
     return this.young.bytes + this.old.bytes;
   }
 
-  /** What is looked up should be asked for before, see prefetch(). */
+  /** Texts should be looked up many at a time, see lookupAll(). */
   get large(): boolean {
     return this.young.slotCount >= LARGE_SLOTS;
   }
 
-  /** Of texts that will be looked up, their hashes (by hashBytes) and lengths: asks for the memory that this takes, so that it is there by then. */
-  prefetch(hashes: Uint32Array, lengths: Uint32Array, count: number): void {
-    this.prefetched = this.young.prefetch(hashes, lengths, count);
-    if (this.old.count > 0) this.prefetched ^= this.old.prefetch(hashes, lengths, count);
+  /** lookupTrue() of many texts, as far as it is easy: what is not is left to that, and most of the memory that it will read has been asked for. */
+  lookupAll(texts: Texts, changes: RouteChanges): void {
+    this.prefetched = this.young.prefetch(texts);
+    if (this.old.count > 0) this.prefetched ^= this.old.prefetch(texts);
+    this.young.findAll(texts, changes.generation);
   }
 
   /** The route of bytes[start, end), whether it is still true or not. */

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DestinationSet } from '../../src/core/destination-set.ts';
-import { UNKNOWN } from '../../src/core/route-changes.ts';
+import { RouteChanges, UNKNOWN } from '../../src/core/route-changes.ts';
+import type { Texts } from '../../src/core/route-generation.ts';
 import { Route, RouteTable } from '../../src/core/route-table.ts';
 import { RoutingKey } from '../../src/core/routing-key.ts';
 import { hashBytes } from '../../src/lib/byte-hash.ts';
@@ -27,6 +28,18 @@ function has(table: RouteTable, one: Route): boolean {
 function lookup(table: RouteTable, text: string): Route | null {
   const bytes = Buffer.from(`..${text}/x`);
   return table.lookup(bytes, 2, 2 + Buffer.byteLength(text));
+}
+
+/** The keys of the routes of these texts, looked up together where they stand in a chunk one behind the other; null for those without. */
+function lookupAll(table: RouteTable, asked: readonly string[], changes: RouteChanges): (string | null)[] {
+  const bytes = Buffer.from(`.${asked.join('')}.`);
+  const lengths = Uint32Array.from(asked, (text) => Buffer.byteLength(text));
+  const starts = lengths.map((_, i) => 1 + lengths.subarray(0, i).reduce((sum, length) => sum + length, 0));
+  const hashes = Int32Array.from(starts, (start, i) => hashBytes(bytes, start, start + lengths[i]!));
+  const routes = asked.map(() => null);
+  const texts: Texts = { bytes, count: asked.length, starts, lengths, hashes, routes };
+  table.lookupAll(texts, changes);
+  return texts.routes.map((one) => one?.key.path ?? null);
 }
 
 describe('route table', () => {
@@ -88,18 +101,37 @@ describe('route table', () => {
     expect(found).toBeGreaterThan(59_000);
   });
 
-  test('what is asked for beforehand is found as it would be without', () => {
+  test('what is looked up together is found as it would be alone', () => {
     const table = new RouteTable(1e6, 1e9);
     const routes = Array.from({ length: 20_000 }, (_, i) => route(`plant/${i}`));
     expect(table.large).toBe(false);
     for (let round = 0; round < 10; round++) for (const one of routes) if (!has(table, one)) insert(table, one);
     expect(table.large).toBe(true);
-    const texts = ['plant/1', 'plant/19999', 'plant/20000', '', 'plant/7'].map((text) => Buffer.from(text));
-    const hashes = Uint32Array.from(texts, (text) => hashBytes(text, 0, text.length));
-    const lengths = Uint32Array.from(texts, (text) => text.length);
-    table.prefetch(hashes, lengths, hashes.length);
-    const found = texts.map((text, i) => table.lookup(text, 0, text.length, hashes[i]!)?.key.path);
-    expect(found).toEqual(['plant/1', 'plant/19999', undefined, undefined, 'plant/7']);
+    const asked = ['plant/1', 'plant/19999', 'plant/20000', '', 'plant/7'];
+    const changes = new RouteChanges();
+    changes.generation = UNKNOWN;
+    expect(lookupAll(table, asked, changes)).toEqual(['plant/1', 'plant/19999', null, null, 'plant/7']);
+  });
+
+  test('of texts looked up together, those are found that are there and true in this generation, whatever their length and in which byte they differ', () => {
+    const texts = fc.uniqueArray(fc.string({ unit: fc.constantFrom('a', 'b', '\0', 'é'), maxLength: 9 }), {
+      maxLength: 60,
+    });
+    fc.assert(
+      fc.property(texts, fc.array(fc.nat(2), { minLength: 60, maxLength: 60 }), (all, kinds) => {
+        const table = new RouteTable(1e6, 1e9);
+        const changes = new RouteChanges();
+        changes.elsewhere();
+        const TRUE = 0;
+        const OLD = 1;
+        for (const [i, text] of all.entries()) {
+          const bytes = Buffer.from(text);
+          const since = kinds[i] === TRUE ? changes.generation : changes.generation - 1;
+          if (kinds[i] === TRUE || kinds[i] === OLD) table.insert(route(text), bytes, 0, bytes.length, since);
+        }
+        expect(lookupAll(table, all, changes)).toEqual(all.map((text, i) => (kinds[i] === TRUE ? text : null)));
+      }),
+    );
   });
 
   test('topics that come once do not fill a large table, and do not push out what is used', () => {
