@@ -83,7 +83,8 @@ export class Generation {
   private words: Uint32Array;
   /** No record is number 0. Large memory begins at 16 bytes of a line of the cache: the first record, and with it all of the same size, at the beginning of one. */
   private memoryUsed = LINE_BYTES - 16;
-  /** What prefetch() has found. */
+  /** What prefetch() has found: for each text the first record with its tag, 0 for none; and which words are to be read. */
+  private candidates = NONE_FOUND;
   private found = NONE_FOUND;
 
   constructor(slotCount: number, memoryBytes: number) {
@@ -127,12 +128,21 @@ export class Generation {
     return -1;
   }
 
-  /** The routes of texts that were true in this generation of the bindings; null for others, and for texts that are not here. */
+  /**
+   * After prefetch() of the same texts: the routes of those that were true in this generation of the bindings; null for others, for texts that are not here, and for the few in whose way
+   * another one with the same tag stands.
+   */
   findAll(texts: Texts, generation: number): void {
     const { bytes, count, starts, lengths, hashes, routes } = texts;
+    const { words, candidates } = this;
     for (let i = 0; i < count; i++) {
-      const record = this.find(hashes[i]!, bytes, starts[i]!, lengths[i]!);
-      routes[i] = record >= 0 && this.sinceAt(record) === generation ? this.routeAt(record) : null;
+      const at = candidates[i]!;
+      const length = lengths[i]!;
+      const differs =
+        (words[at + HASH]! ^ hashes[i]!) | (words[at + LENGTH]! ^ length) | (words[at + SINCE]! ^ generation);
+      // What stands at 0 is no record; no text has its hash.
+      const isHere = differs === 0 && this.isText(at + TEXT, bytes, starts[i]!, length);
+      routes[i] = isHere ? this.routes[words[at + PLACE]!]! : null;
     }
   }
 
@@ -155,15 +165,18 @@ export class Generation {
   }
 
   /**
-   * Reads what find() and routeAt() will read for texts with these hashes and lengths: first all slots, then all records. The reads of one loop do not depend on each other, and there is
+   * Reads what find(), findAll() and routeAt() will read for texts with these hashes and lengths: first all slots, then all records. The reads of one loop do not depend on each other, and there is
    * little else in it, so that the processor waits for many at a time: it looks some hundred instructions ahead, and a round of a loop is 25 of them, of which one read needs 9. Returns a
    * number that means nothing, so that the reads are not optimised away.
    */
   prefetch(texts: Texts): number {
     const { hashes, lengths, count } = texts;
     // Some words more: the loops go on to the end of a group of reads, whatever is there.
-    if (this.found.length < 2 * count + READ_TOGETHER) this.found = new Uint32Array(2 * count + READ_TOGETHER);
-    const { slots, mask, words, found } = this;
+    if (this.candidates.length < count) {
+      this.candidates = new Uint32Array(count);
+      this.found = new Uint32Array(2 * count + READ_TOGETHER);
+    }
+    const { slots, mask, words, found, candidates } = this;
     let sum = 0;
     let first = 0;
     for (; first + READ_TOGETHER <= count; first += READ_TOGETHER) {
@@ -188,8 +201,9 @@ export class Generation {
         // Far from home: not worth looking for.
         if (((slot - hash) & mask) >= PREFETCH_PROBES_MAX) there = 0;
       }
-      if (there === 0) continue;
       const at = (there & RECORD_MASK) << UNIT_WORDS_LOG2;
+      candidates[i] = at;
+      if (at === 0) continue;
       // The last byte may be on another line of the cache; it is not this record's when the text is another one.
       const last = at + TEXT + ((lengths[i]! - 1) >>> 2);
       found[foundEnd++] = at;
