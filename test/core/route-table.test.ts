@@ -117,6 +117,8 @@ describe('route table', () => {
     const texts = fc.uniqueArray(fc.string({ unit: fc.constantFrom('a', 'b', '\0', 'é'), maxLength: 9 }), {
       maxLength: 60,
     });
+    let known = 0;
+    let passedOver = 0;
     fc.assert(
       fc.property(texts, fc.array(fc.nat(2), { minLength: 60, maxLength: 60 }), (all, kinds) => {
         const table = new RouteTable(1e6, 1e9);
@@ -129,9 +131,17 @@ describe('route table', () => {
           const since = kinds[i] === TRUE ? changes.generation : changes.generation - 1;
           if (kinds[i] === TRUE || kinds[i] === OLD) table.insert(route(text), bytes, 0, bytes.length, since);
         }
-        expect(lookupAll(table, all, changes)).toEqual(all.map((text, i) => (kinds[i] === TRUE ? text : null)));
+        for (const [i, found] of lookupAll(table, all, changes).entries()) {
+          if (found !== null) expect([found, kinds[i]]).toEqual([all[i], TRUE]);
+          if (kinds[i] !== TRUE) continue;
+          known++;
+          // Another text stands in its way, and it is left to be looked up alone.
+          if (found === null) passedOver++;
+        }
       }),
     );
+    expect(known).toBeGreaterThan(0);
+    expect(passedOver).toBeLessThan(known / 50);
   });
 
   test('topics that come once do not fill a large table, and do not push out what is used', () => {
