@@ -7,8 +7,8 @@ import type { Run } from '../../src/core/run.ts';
 import { isShare } from '../../src/core/share-group.ts';
 import type { Connection } from './connection.ts';
 import { InflightState } from './inflight-window.ts';
-import { type Packet, type Pubcomp, type Pubrec, type Pubrel, pubrel } from './packet.ts';
-import { PacketType, PUBACK_BYTE } from './packet-type.ts';
+import { type Packet, pubrel } from './packet.ts';
+import { PacketType, PUBACK_BYTE, PUBREC_BYTE, PUBREL_BYTE } from './packet-type.ts';
 import { PendingPublish, sendFitting } from './queue-consumer.ts';
 import { FAILURE_MIN, ReasonCode } from './reason-codes.ts';
 import { RETRY_AFTER_MS_MAX } from './retries.ts';
@@ -153,6 +153,25 @@ export function onPubacks(connection: Connection, bytes: Uint8Array, start: numb
   return pos;
 }
 
+/** PUBRECs, PUBRELs or PUBCOMPs without a reason, all with this first byte, stand from bytes[start] on. Takes them as far as they go; returns where it stopped. */
+export function onStepsOfQos2(
+  connection: Connection,
+  first: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  let pos = start;
+  for (; pos + 4 <= end && bytes[pos] === first && bytes[pos + 1] === 2; pos += 4) {
+    const id = (bytes[pos + 2]! << 8) | bytes[pos + 3]!;
+    if (id === 0) break;
+    if (first === PUBREC_BYTE) onPubrec(connection, id, 0);
+    else if (first === PUBREL_BYTE) onPubrel(connection, id);
+    else onPubcomp(connection, id);
+  }
+  return pos;
+}
+
 /** The client has taken the QoS 1 messages [id, id + count). Most often they are consecutive messages of one queue, and leave it together. */
 function takeRun(connection: Connection, id: number, count: number): void {
   const { window, waiting } = connection.client!;
@@ -220,9 +239,13 @@ function refuse(connection: Connection, queue: Queue, tag: number, userPropertie
   queue.settle(tag, Outcome.Rejected);
 }
 
-export function onPubrec(connection: Connection, packet: Pubrec): void {
+export function onPubrec(
+  connection: Connection,
+  id: number,
+  reason: number,
+  userProperties: readonly string[] | null = null,
+): void {
   const { window } = connection.client!;
-  const id = packet.packetId;
   const state = window.stateOf(id);
   // [MQTT-4.3.3-6]
   if (state === InflightState.AwaitPubcomp) {
@@ -233,7 +256,7 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
   // Its message is on its way from the log, and its PUBLISH comes again.
   if (state === InflightState.Recovered) return;
   if (state !== InflightState.AwaitPubrec) {
-    if (connection.wire === 5 && packet.reasonCode >= FAILURE_MIN) return;
+    if (connection.wire === 5 && reason >= FAILURE_MIN) return;
     // An identifier that is not known is answered all the same, so that the client can let go of it (MQTT 5.0 section 4.3.3, figure).
     connection.send(pubrel(id, connection.wire === 5 ? ReasonCode.PACKET_IDENTIFIER_NOT_FOUND : 0));
     return;
@@ -243,10 +266,10 @@ export function onPubrec(connection: Connection, packet: Pubrec): void {
   const { stored } = connection.adapter;
   const { session } = connection.client!;
   stored.removeSent(session, id);
-  if (packet.reasonCode >= FAILURE_MIN) {
+  if (reason >= FAILURE_MIN) {
     window.remove(id);
     if (!answeredEarly(connection, id)) connection.giveCredit();
-    refuse(connection, queue, tag, packet.properties.userProperties);
+    refuse(connection, queue, tag, userProperties);
     return;
   }
   // It counts from here on.
@@ -266,27 +289,27 @@ export function answerAgain(connection: Connection, type: number, id: number, re
   answer(connection, type, id, reason, position);
 }
 
-export function onPubcomp(connection: Connection, packet: Pubcomp): void {
+export function onPubcomp(connection: Connection, id: number): void {
   const { window } = connection.client!;
-  if (window.stateOf(packet.packetId) !== InflightState.AwaitPubcomp) return;
-  window.remove(packet.packetId);
+  if (window.stateOf(id) !== InflightState.AwaitPubcomp) return;
+  window.remove(id);
   connection.giveCredit();
-  connection.adapter.stored.removeReleased(connection.client!.session, packet.packetId);
+  connection.adapter.stored.removeReleased(connection.client!.session, id);
 }
 
-export function onPubrel(connection: Connection, packet: Pubrel): void {
+export function onPubrel(connection: Connection, id: number): void {
   const client = connection.client!;
   // [MQTT-4.3.3-12] [MQTT-4.3.3-13]
-  const known = client.received?.remove(packet.packetId) === true;
+  const known = client.received?.remove(id) === true;
   if (!known) {
     const reason = connection.wire === 4 ? 0 : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND;
-    answerAgain(connection, PacketType.PUBCOMP, packet.packetId, reason);
+    answerAgain(connection, PacketType.PUBCOMP, id, reason);
     return;
   }
   if (connection.qos2Pending > 0) connection.qos2Pending--;
-  const position = connection.adapter.stored.removeReceived(client.session, packet.packetId);
+  const position = connection.adapter.stored.removeReceived(client.session, id);
   // [MQTT-4.3.3-11]
-  answer(connection, PacketType.PUBCOMP, packet.packetId, 0, position);
+  answer(connection, PacketType.PUBCOMP, id, 0, position);
 }
 
 /** What a refused operation is in MQTT 5. */

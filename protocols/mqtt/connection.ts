@@ -262,13 +262,13 @@ export class Connection implements TransportHandler, Publisher, SessionLink, Dir
         acknowledgements.onPuback(this, packet.packetId, packet.reasonCode, packet.properties.userProperties);
         return;
       case PacketType.PUBREC:
-        acknowledgements.onPubrec(this, packet);
+        acknowledgements.onPubrec(this, packet.packetId, packet.reasonCode, packet.properties.userProperties);
         return;
       case PacketType.PUBREL:
-        acknowledgements.onPubrel(this, packet);
+        acknowledgements.onPubrel(this, packet.packetId);
         return;
       case PacketType.PUBCOMP:
-        acknowledgements.onPubcomp(this, packet);
+        acknowledgements.onPubcomp(this, packet.packetId);
         return;
       case PacketType.SUBSCRIBE:
         onSubscribe(this, packet);

@@ -2,10 +2,10 @@
 // else; the long way (connection.ts) decides about that, and answers for every error.
 import type { Route } from '../../src/core/route-table.ts';
 import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
-import { onPubacks } from './acknowledgements.ts';
+import { onPubacks, onStepsOfQos2 } from './acknowledgements.ts';
 import { ReceivedIds } from './client-state.ts';
 import type { Connection } from './connection.ts';
-import { ProtocolVersion, PUBACK_BYTE } from './packet-type.ts';
+import { ProtocolVersion, PUBACK_BYTE, PUBCOMP_BYTE, PUBREC_BYTE, PUBREL_BYTE } from './packet-type.ts';
 import { PUBLISH_BYTE } from './publish-form.ts';
 import { ALIASED_BYTES_MAX, type TopicAlias } from './publish-path.ts';
 
@@ -13,7 +13,7 @@ const QOS1_PUBLISH = PUBLISH_BYTE | 2;
 const QOS2_PUBLISH = PUBLISH_BYTE | 4;
 
 /**
- * Consecutive PUBLISH packets without flags (and, in MQTT 5, with plain properties) are gathered into runs; PUBACKs settle. Stops in front of anything else and of incomplete
+ * Consecutive PUBLISH packets without flags (and, in MQTT 5, with plain properties) are gathered into runs; PUBACKs and the steps of QoS 2 are taken at once. Stops in front of anything else and of incomplete
  * packets; returns where.
  */
 export function takeHot(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
@@ -63,6 +63,12 @@ export function takeHot(connection: Connection, bytes: Uint8Array, start: number
       pos = frameEnd;
     } else if (first === PUBACK_BYTE && bytes[pos + 1] === 2) {
       const next = onPubacks(connection, bytes, pos, end);
+      if (next === pos) return pos;
+      pos = next;
+    } else if ((first === PUBREL_BYTE || first === PUBREC_BYTE || first === PUBCOMP_BYTE) && bytes[pos + 1] === 2) {
+      // Its answer comes after those of what came before it.
+      publishing.flush();
+      const next = onStepsOfQos2(connection, first, bytes, pos, end);
       if (next === pos) return pos;
       pos = next;
     } else return pos;

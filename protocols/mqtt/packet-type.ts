@@ -20,8 +20,11 @@ export const PacketType = {
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
 
-/** The first byte of every PUBACK. */
+/** The first byte of every PUBACK; likewise of the others, of which PUBREL has a bit that is reserved. */
 export const PUBACK_BYTE = PacketType.PUBACK << 4;
+export const PUBREC_BYTE = PacketType.PUBREC << 4;
+export const PUBREL_BYTE = (PacketType.PUBREL << 4) | 2;
+export const PUBCOMP_BYTE = PacketType.PUBCOMP << 4;
 
 /** By packet type, for messages and log lines. */
 export const PACKET_NAMES: readonly string[] = [
