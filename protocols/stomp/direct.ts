@@ -16,9 +16,10 @@ import { addressResource } from '../../src/core/resource.ts';
 import type { Run, WireForm } from '../../src/core/run.ts';
 import type { Slot } from '../../src/io/arena.ts';
 import { type Output, REFERENCE_BYTES_MIN } from '../../src/io/output.ts';
+import { copy } from '../../src/lib/copy.ts';
 import { formFor, SEND_LINE_BYTES } from './codec-run.ts';
 import type { Version } from './frame.ts';
-import { appendMessages, copyBytes, MessageHead, NO_EXTRA } from './message-writer.ts';
+import { appendMessages, MessageHead, NO_EXTRA } from './message-writer.ts';
 
 /** With this much unsent, a client is too slow for messages that may be lost: they are dropped and counted. */
 export const SLOW_BYTES = 16 * 1024 * 1024;
@@ -158,7 +159,7 @@ export class StompClass implements DeliveryClass {
         }
       }
       at = head.write(slot.bytes, at, number + i, extra);
-      copyBytes(slot.bytes, at, bytes, from, to);
+      copy(bytes, from, to, slot.bytes, at);
       at += to - from;
     }
     this.appendBlock(at);

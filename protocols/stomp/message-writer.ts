@@ -6,6 +6,7 @@
 // message-id is unique in the broker: a name of the connection (or, for deliveries that several connections get alike, of the adapter), the subscription's place in it, a count.
 import type { WireForm } from '../../src/core/run.ts';
 import { type Output, REFERENCE_BYTES_MIN, SLOT_BYTES } from '../../src/io/output.ts';
+import { copy } from '../../src/lib/copy.ts';
 import { SEND_LINE_BYTES } from './codec-run.ts';
 import { decimalBytes, encodeMessagePrefix, writeDecimal } from './encoder.ts';
 import type { Version } from './frame.ts';
@@ -46,13 +47,15 @@ export class MessageHead {
   }
 
   write(out: Uint8Array, at: number, number: number, extra: Uint8Array): number {
-    out.set(this.prefix, at);
-    const first = at + this.prefix.length;
+    const { prefix, ack } = this;
+    // Whole arrays need no view, and are set faster than by a loop.
+    out.set(prefix, at);
+    const first = at + prefix.length;
     let to = writeDecimal(out, first, number);
-    if (this.ack.length > 0) {
+    if (ack.length > 0) {
       const digits = to - first;
-      out.set(this.ack, to);
-      to += this.ack.length;
+      out.set(ack, to);
+      to += ack.length;
       for (let i = 0; i < digits; i++) out[to++] = out[first + i]!;
     }
     out[to++] = LF;
@@ -62,12 +65,6 @@ export class MessageHead {
     }
     return to;
   }
-}
-
-/** Copies bytes[start, end) to out[at…]. Within one block of memory that is twice as fast as between two. */
-export function copyBytes(out: Uint8Array, at: number, bytes: Uint8Array, start: number, end: number): void {
-  if (bytes === out) out.copyWithin(at, start, end);
-  else out.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), at);
 }
 
 /**
@@ -92,7 +89,7 @@ export function appendMessages(
     if (frameSize < REFERENCE_BYTES_MIN && size + frameSize <= SLOT_BYTES) {
       const at = output.reserve(size + frameSize);
       const out = output.bytes;
-      copyBytes(out, head.write(out, at, number + i, extra), bytes, from, to);
+      copy(bytes, from, to, out, head.write(out, at, number + i, extra));
     } else appendLong(output, head, bytes, from, to, lasting, number + i, extra);
   }
 }

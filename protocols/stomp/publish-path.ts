@@ -11,6 +11,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { Run } from '../../src/core/run.ts';
 import type { Slot } from '../../src/io/arena.ts';
 import { REFERENCE_BYTES_MIN } from '../../src/io/output.ts';
+import { copy } from '../../src/lib/copy.ts';
 import { destinationToAddress } from './addresses.ts';
 import { isEmpty, SEND_LINE, SEND_LINE_BYTES, STOMP_CODEC, TEXT, variantOf } from './codec-run.ts';
 import type { Connection } from './connection.ts';
@@ -22,7 +23,6 @@ import { HeaderFlag, type HeaderIndex } from './header-index.ts';
 import { Header } from './headers.ts';
 import { expiresAt } from './lifetime.ts';
 import { mayBeArgument, priorityOf, queueArguments, TAKEN_OUT } from './mapping.ts';
-import { copyBytes } from './message-writer.ts';
 import * as receipts from './receipts.ts';
 import type { StompRoute } from './routes.ts';
 import { subscribeToReplies } from './subscriptions.ts';
@@ -132,7 +132,7 @@ export class PublishPath {
     const start = gathering.at;
     let at = this.writeHeadOnce(slot.bytes, start, scanner, bodyBytes);
     if (bodyBytes > 0) {
-      copyBytes(slot.bytes, at, bytes, scanner.bodyStart, scanner.bodyEnd);
+      copy(bytes, scanner.bodyStart, scanner.bodyEnd, slot.bytes, at);
       at += bodyBytes;
     }
     slot.bytes[at++] = NUL;
@@ -183,10 +183,7 @@ export class PublishPath {
     if (run.refused !== null) this.publishEach(run);
     else if (gathering.receiptCount > 0) {
       const { receiptStarts, receiptEnds, source } = gathering;
-      for (let i = 0; i < count; i++) {
-        if (receiptEnds[i] !== 0)
-          receipts.answerRange(connection, source, receiptStarts[i]!, receiptEnds[i]!, position);
-      }
+      receipts.answerMany(connection, source, receiptStarts, receiptEnds, count, position);
     }
   }
 

@@ -28,12 +28,8 @@ export function answerRange(
   end: number,
   position: number,
 ): void {
-  const { confirms, output } = connection;
-  const { broker } = connection.adapter;
-  if (confirms.empty && position <= broker.log.durablePosition) {
-    const size = receiptBytes(end - start);
-    const at = output.reserve(size);
-    writeReceipt(output.bytes, at, bytes, start, end);
+  if (isDue(connection, position)) {
+    write(connection, bytes, start, end);
     return;
   }
   const number = plainNumber(bytes, start, end);
@@ -43,6 +39,64 @@ export function answerRange(
     writeReceipt(frame, 0, bytes, start, end);
     wait(connection, position, WRITE_BYTES, frame);
   }
+}
+
+/** The same for the frames of a run: the id of frame i is bytes[starts[i], ends[i]); where ends[i] is 0 it asked for none. Those that have to wait and are no numbers wait as one block. */
+export function answerMany(
+  connection: Connection,
+  bytes: Uint8Array,
+  starts: Uint32Array,
+  ends: Uint32Array,
+  count: number,
+  position: number,
+): void {
+  const due = isDue(connection, position);
+  let blockBytes = 0;
+  let blockStart = 0;
+  for (let i = 0; i < count; i++) {
+    const start = starts[i]!;
+    const end = ends[i]!;
+    if (end === 0) continue;
+    if (due) {
+      write(connection, bytes, start, end);
+      continue;
+    }
+    const number = plainNumber(bytes, start, end);
+    if (number < 0) {
+      if (blockBytes === 0) blockStart = i;
+      blockBytes += receiptBytes(end - start);
+      continue;
+    }
+    if (blockBytes > 0) waitTogether(connection, position, bytes, starts, ends, blockStart, i, blockBytes);
+    blockBytes = 0;
+    wait(connection, position, number, null);
+  }
+  if (blockBytes > 0) waitTogether(connection, position, bytes, starts, ends, blockStart, count, blockBytes);
+}
+
+function waitTogether(
+  connection: Connection,
+  position: number,
+  bytes: Uint8Array,
+  starts: Uint32Array,
+  ends: Uint32Array,
+  from: number,
+  to: number,
+  size: number,
+): void {
+  const block = new Uint8Array(size);
+  let at = 0;
+  for (let i = from; i < to; i++) if (ends[i] !== 0) at = writeReceipt(block, at, bytes, starts[i]!, ends[i]!);
+  wait(connection, position, WRITE_BYTES, block);
+}
+
+function isDue({ confirms, adapter }: Connection, position: number): boolean {
+  return confirms.empty && position <= adapter.broker.log.durablePosition;
+}
+
+function write({ output }: Connection, bytes: Uint8Array, start: number, end: number): void {
+  const at = output.reserve(receiptBytes(end - start));
+  writeReceipt(output.bytes, at, bytes, start, end);
 }
 
 /** A SEND with x-nack:true was refused: the connection goes on, the receipt says no. */
@@ -74,20 +128,18 @@ function wait(connection: Connection, position: number, what: number, extra: Uin
 
 /** The time of a waiting answer has come. */
 export function writeConfirm(connection: Connection, what: number, extra: object | null): void {
-  const { output } = connection;
   if (what === CLOSE) {
     connection.leave();
     return;
   }
   if (extra !== null) {
     const frame = extra as Uint8Array;
-    output.append(frame, 0, frame.length);
+    connection.output.append(frame, 0, frame.length);
     return;
   }
   const digits = decimalBytes(what);
   writeDecimal(SCRATCH, 0, what);
-  const at = output.reserve(receiptBytes(digits));
-  writeReceipt(output.bytes, at, SCRATCH, 0, digits);
+  write(connection, SCRATCH, 0, digits);
 }
 
 /** A number that is written as it stands, or -1. */

@@ -564,6 +564,20 @@ describe('RECEIPT', () => {
     ]);
   });
 
+  it('of each message of a run that asked for one comes in order, whatever the ids are, once the log has the run', async () => {
+    const publisher = StompClient.connected(await new StompWorld({ durability: Durability.Fsync }).open());
+    const ids = ['a', 'b-2', null, '3', '4', null, 'e', null, 'é', '07', '8', 'last'];
+    publisher.send(
+      ...ids.map((receipt, i) =>
+        frame('SEND', { destination: '/queue/q', persistent: true, ...(receipt === null ? {} : { receipt }) }, `${i}`),
+      ),
+    );
+    expect(publisher.pipe.output.unsentBytes).toBe(0);
+    const frames = publisher.receive();
+    expect(frames.map((f) => f.header('receipt-id'))).toEqual(ids.filter((id) => id !== null));
+    expect(new Set(frames.map(({ command }) => command))).toEqual(new Set(['RECEIPT']));
+  });
+
   it('of a transient message waits for nothing', () => {
     const { publisher } = setup({ durability: Durability.Fsync });
     publisher.publish('/topic/none', '', { receipt: 'r' });
