@@ -1,19 +1,25 @@
 // The hot loop: what nearly all bytes of a busy connection are, taken where they lie, without an object for a packet. It takes the plain form of a packet and stops in front of everything
 // else; the long way (connection.ts) decides about that, and answers for every error.
+import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import type { Route } from '../../src/core/route-table.ts';
 import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
 import { onPubacks, onStepsOfQos2 } from './acknowledgements.ts';
 import { ReceivedIds } from './client-state.ts';
 import type { Connection } from './connection.ts';
 import { ProtocolVersion, PUBACK_BYTE, PUBCOMP_BYTE, PUBREC_BYTE, PUBREL_BYTE } from './packet-type.ts';
-import { PUBLISH_BYTE } from './publish-form.ts';
+import { PUBLISH_BYTE, RETAIN_FLAG } from './publish-form.ts';
 import { ALIASED_BYTES_MAX, type TopicAlias } from './publish-path.ts';
+import { asBuffer } from './text.ts';
 
 const QOS1_PUBLISH = PUBLISH_BYTE | 2;
 const QOS2_PUBLISH = PUBLISH_BYTE | 4;
+const RETAIN_PUBLISH = PUBLISH_BYTE | RETAIN_FLAG;
+const QOS1_RETAIN_PUBLISH = QOS1_PUBLISH | RETAIN_FLAG;
+const QOS_BITS = 6;
+const DOLLAR = 0x24;
 
 /**
- * Consecutive PUBLISH packets without flags (and, in MQTT 5, with plain properties) are gathered into runs; PUBACKs and the steps of QoS 2 are taken at once. Stops in front of anything else and of incomplete
+ * Consecutive PUBLISH packets without flags (and, in MQTT 5, with plain properties) are gathered into runs, those to be retained are runs of their own; PUBACKs and the steps of QoS 2 are taken at once. Stops in front of anything else and of incomplete
  * packets; returns where.
  */
 export function takeHot(connection: Connection, bytes: Uint8Array, start: number, end: number): number {
@@ -23,7 +29,13 @@ export function takeHot(connection: Connection, bytes: Uint8Array, start: number
   let pos = start;
   while (pos + 2 <= end) {
     const first = bytes[pos]!;
-    if (first === PUBLISH_BYTE || first === QOS1_PUBLISH || first === QOS2_PUBLISH) {
+    if (
+      first === PUBLISH_BYTE ||
+      first === QOS1_PUBLISH ||
+      first === QOS2_PUBLISH ||
+      first === RETAIN_PUBLISH ||
+      first === QOS1_RETAIN_PUBLISH
+    ) {
       // The remaining length in one, two or three bytes; longer ones and over-long encodings take the other path.
       let body = pos + 2;
       let length = bytes[pos + 1]!;
@@ -43,7 +55,7 @@ export function takeHot(connection: Connection, bytes: Uint8Array, start: number
       const topicStart = body + 2;
       const topicBytes = (bytes[body]! << 8) | bytes[body + 1]!;
       const afterTopic = topicStart + topicBytes;
-      const idBytes = first === PUBLISH_BYTE ? 0 : 2;
+      const idBytes = (first & QOS_BITS) === 0 ? 0 : 2;
       if (afterTopic + idBytes + propertyBytes > frameEnd) return pos;
       if (propertyBytes !== 0 && bytes[afterTopic + idBytes] !== 0) {
         if (!takeDressed(connection, bytes, pos, topicStart, afterTopic, frameEnd, end)) return pos;
@@ -54,11 +66,15 @@ export function takeHot(connection: Connection, bytes: Uint8Array, start: number
       const route = routeOf(connection, bytes, topicStart, afterTopic, frameEnd, end);
       if (!route.allowed || first > connection.publishByteMax || (first === QOS2_PUBLISH && !connection.hotQos2))
         return pos;
-      if (idBytes === 0) publishing.add(bytes, pos, frameEnd, first, route, 0);
+      const id = idBytes === 0 ? 0 : (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
+      if (idBytes !== 0 && !takeId(connection, first, id)) return pos;
+      if ((first & RETAIN_FLAG) === 0) publishing.add(bytes, pos, frameEnd, first, route, id);
       else {
-        const id = (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
-        if (!takeId(connection, first, id)) return pos;
+        if (!mayRetain(connection, route, bytes, topicStart)) return pos;
+        publishing.flush();
         publishing.add(bytes, pos, frameEnd, first, route, id);
+        const path = textOf(bytes, topicStart, afterTopic);
+        publishing.flushRetained(path, afterTopic + idBytes + propertyBytes === frameEnd);
       }
       pos = frameEnd;
     } else if (first === PUBACK_BYTE && bytes[pos + 1] === 2) {
@@ -111,6 +127,18 @@ function routeOf(
   return route;
 }
 
+/** Its message can be retained under the topic that begins at topicStart as it stands there. */
+function mayRetain(connection: Connection, route: Route, bytes: Uint8Array, topicStart: number): boolean {
+  return (
+    connection.adapter.options.retainAvailable && route.exchange === TOPIC_EXCHANGE && bytes[topicStart] !== DOLLAR
+  );
+}
+
+/** A topic that has been found to be one. */
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+  return asBuffer(bytes).toString('utf8', start, end);
+}
+
 /** Takes note of a packet identifier at QoS 1 or 2. False for one that is not to be taken as usual. */
 function takeId(connection: Connection, first: number, id: number): boolean {
   if (id === 0) return false;
@@ -136,7 +164,8 @@ function takeDressed(
   const { publishing } = connection;
   const { plain } = connection.adapter;
   const first = bytes[pos]!;
-  const idBytes = first === PUBLISH_BYTE ? 0 : 2;
+  const retains = (first & RETAIN_FLAG) !== 0;
+  const idBytes = (first & QOS_BITS) === 0 ? 0 : 2;
   if (!plain.take(bytes, afterTopic + idBytes, frameEnd)) return false;
   let alias: TopicAlias | null = null;
   let route: Route;
@@ -145,7 +174,7 @@ function takeDressed(
     route = routeOf(connection, bytes, topicStart, afterTopic, frameEnd, end);
   } else {
     // What is written anew has its properties in our order, by whichever way it goes.
-    if (!plain.ordered) return false;
+    if (!plain.ordered || retains) return false;
     alias = publishing.knownAlias(plain.alias, bytes, topicStart, afterTopic);
     if (alias === null || frameEnd - pos > ALIASED_BYTES_MAX) return false;
     route = publishing.routeOfAlias(alias);
@@ -157,10 +186,13 @@ function takeDressed(
     id = (bytes[afterTopic]! << 8) | bytes[afterTopic + 1]!;
     if (!takeId(connection, first, id)) return false;
   }
-  // One that expires is a run of its own.
-  if (plain.expiryS >= 0) publishing.flush();
+  if (retains && !mayRetain(connection, route, bytes, topicStart)) return false;
+  // One that expires or is retained is a run of its own.
+  if (plain.expiryS >= 0 || retains) publishing.flush();
   if (alias === null) publishing.add(bytes, pos, frameEnd, first, route, id);
   else publishing.addAliased(bytes, frameEnd, first, route, id, alias);
-  if (plain.expiryS >= 0) publishing.flushExpiring(plain.expiryS);
+  if (plain.expiryS >= 0) publishing.expires(plain.expiryS);
+  if (retains) publishing.flushRetained(textOf(bytes, topicStart, afterTopic), plain.end === frameEnd);
+  else if (plain.expiryS >= 0) publishing.flush();
   return true;
 }

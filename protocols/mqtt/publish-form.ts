@@ -135,20 +135,28 @@ const SLOTS: readonly number[] = [wireSlot(), wireSlot(), wireSlot(), wireSlot()
  * The run's frames as PUBLISH packets of this version, with packet ids (to be filled in) or without, RETAIN and DUP clear, QoS bits unspecified when with ids.
  */
 export function wireForm(run: Run, version: WireVersion, withId: boolean): WireForm {
-  if (
-    run.codec === MQTT_CODEC &&
-    run.variant === version &&
-    run.guarantee > 0 === withId &&
-    (run.bytes[run.start]! & RETAIN_FLAG) === 0
-  ) {
-    return run;
-  }
+  const isForm = run.codec === MQTT_CODEC && run.variant === version && run.guarantee > 0 === withId;
+  if (isForm && (run.bytes[run.start]! & RETAIN_FLAG) === 0) return run;
   const slot = SLOTS[(version === 5 ? 2 : 0) + (withId ? 1 : 0)]!;
   const made = run.wire[slot];
   if (made !== undefined && made !== null) return made;
-  const form = run.codec === MQTT_CODEC ? transcode(run, version, withId) : encodeForm(run, version, withId);
+  const form =
+    isForm && run.count === 1
+      ? withoutRetain(run)
+      : run.codec === MQTT_CODEC
+        ? transcode(run, version, withId)
+        : encodeForm(run, version, withId);
   run.setWire(slot, form);
   return form;
+}
+
+/** The one frame of a run that has the form but for its RETAIN flag. */
+function withoutRetain(run: Run): WireForm {
+  const { start, end } = run;
+  const bytes = Buffer.allocUnsafe(end - start);
+  copy(run.bytes, start, end, bytes, 0);
+  bytes[0]! &= ~RETAIN_FLAG;
+  return { bytes, start: 0, end: end - start, offsets: null };
 }
 
 /** MQTT to MQTT: headers are rewritten, topics, properties and payloads copied. */

@@ -1,5 +1,6 @@
 // The way of a PUBLISH from its bytes into the core: consecutive packets to the same destinations with the same first byte are gathered into one borrowed run; flush() publishes it and
-// answers. Whatever is unusual (retain, DUP, properties, aliases, refused topics, repeated QoS 2) comes as an object through one().
+// answers. Whatever is unusual (DUP, QoS 2 with retain, unusual properties, refused topics, repeated QoS 2) comes as an object through one().
+import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import type { DestinationSet } from '../../src/core/destination-set.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import { UNKNOWN } from '../../src/core/route-changes.ts';
@@ -7,6 +8,7 @@ import { type Route, RouteTable } from '../../src/core/route-table.ts';
 import type { Run } from '../../src/core/run.ts';
 import { copy } from '../../src/lib/copy.ts';
 import * as acknowledgements from './acknowledgements.ts';
+import { topicToAddress } from './addresses.ts';
 import { ReceivedIds } from './client-state.ts';
 import type { Connection } from './connection.ts';
 import { protocolError, topicAliasInvalid, topicNameInvalid } from './errors.ts';
@@ -51,6 +53,10 @@ export class Gathering {
   route: Route | null = null;
   /** Of the one message that has been gathered; 0 for never. */
   expiresAtMs = 0;
+  /** The one message that has been gathered is to be retained there; null for one that is not. */
+  retainPath: string | null = null;
+  /** It takes away what is retained there. */
+  clears = false;
   /** Made when the first alias is used. Packets stand in it up to rewrittenEnd, until they are published. */
   rewritten: Buffer | null = null;
   rewrittenEnd = 0;
@@ -117,9 +123,15 @@ export class PublishPath {
     if (end - start > run.frameBytesMax) run.frameBytesMax = end - start;
   }
 
-  /** Publishes the one packet that has been gathered, whose message expires. */
-  flushExpiring(seconds: number): void {
+  /** The message of the one packet that has been gathered expires. */
+  expires(seconds: number): void {
     this.gathering.expiresAtMs = this.connection.nowMs + seconds * 1000;
+  }
+
+  /** Publishes the one packet that has been gathered, whose message is to be retained; or, where it is empty, the one there to be cleared. */
+  flushRetained(path: string, clears: boolean): void {
+    this.gathering.retainPath = path;
+    this.gathering.clears = clears;
     this.flush();
   }
 
@@ -197,11 +209,15 @@ export class PublishPath {
     run.priority = 0;
     run.expiresAtMs = gathering.expiresAtMs;
     gathering.expiresAtMs = 0;
+    const { retainPath } = gathering;
+    gathering.retainPath = null;
     run.receivedAtMs = connection.nowMs;
     run.publisher = connection;
     // [MQTT-4.5.0-1] [MQTT-4.6.0-5] [MQTT-4.6.0-6], [3.1.1 MQTT-3.1.2-5] [3.1.1 MQTT-4.5.0-1] [3.1.1 MQTT-4.6.0-5] [3.1.1 MQTT-4.6.0-6]
-    const position = connection.vhost.publish(run, gathering.route!);
+    let position = connection.vhost.publish(run, gathering.route!);
     gathering.rewrittenEnd = 0;
+    if (retainPath !== null && run.refused === null)
+      position = this.retain(run, retainPath, gathering.clears, position);
     if (qos === 0) return;
     if (run.refused !== null && qos === 2) for (let i = 0; i < count; i++) this.giveUp(gathering.ids[i]!);
     const reason = acknowledgements.publishReason(connection, run);
@@ -266,10 +282,8 @@ export class PublishPath {
     let position = publish.qos === 2 ? this.take(publish.packetId) : 0;
     position = Math.max(position, vhost.publish(run, route));
     if (run.refused === null && publish.retain) {
-      // [MQTT-3.3.1-5], [3.1.1 MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-5], [3.1.1 MQTT-3.1.2-7] [MQTT-3.3.1-6], [3.1.1 MQTT-3.3.1-10] [MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-11]
-      const retained = adapter.retain(vhost, publish.topic, run, publish.payload.length === 0);
-      if (retained < 0) run.refused = 'quota-exceeded';
-      else if (retained > position) position = retained;
+      const { exchange, key } = topicToAddress(publish.topic);
+      if (exchange === TOPIC_EXCHANGE) position = this.retain(run, key.path, publish.payload.length === 0, position);
     }
     if (publish.qos === 0) return;
     const kind = publish.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
@@ -277,6 +291,14 @@ export class PublishPath {
     const reason = acknowledgements.publishReason(connection, run);
     if (reason < 0) return;
     acknowledgements.answer(connection, kind, publish.packetId, reason, position);
+  }
+
+  /** Keeps (or clears) the retained message of a topic. Returns the log position to wait for: `position`, or a later one. Notes in the run when there is no room for it. */
+  private retain(run: Run, path: string, clears: boolean, position: number): number {
+    // [MQTT-3.3.1-5], [3.1.1 MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-5], [3.1.1 MQTT-3.1.2-7] [MQTT-3.3.1-6], [3.1.1 MQTT-3.3.1-10] [MQTT-3.3.1-7], [3.1.1 MQTT-3.3.1-11]
+    const retained = this.connection.vhost.retain(path, clears ? null : run);
+    if (retained < 0) run.refused = 'quota-exceeded';
+    return Math.max(retained, position);
   }
 
   /** The frame as it is where it is in normal form, otherwise a new one. */
