@@ -4,21 +4,22 @@
 import { type RouteChanges, UNKNOWN } from '../../src/core/route-changes.ts';
 import type { Texts } from '../../src/core/route-generation.ts';
 import type { Route, RouteTable } from '../../src/core/route-table.ts';
-import { hashBytes, sameBytes } from '../../src/lib/byte-hash.ts';
+import { hashView, sameBytes } from '../../src/lib/byte-hash.ts';
+import { ByteView } from '../../src/lib/byte-view.ts';
 import { PacketType, PUBACK_BYTE } from './packet-type.ts';
 
 /** Topics at a time: many enough that the processor has all its outstanding reads in use, few enough that what is read stays in its first cache. */
 const TOPICS_MAX = 64;
 const PUBLISH = PacketType.PUBLISH;
 const PUBACK_BYTES = 4;
-const NO_BYTES = new Uint8Array(0);
 
 /** One for all connections of an adapter; only one of them parses at a time. */
 export class LookAhead {
   /** By hashBytes, of the topic that find() was asked for last. */
   hash = 0;
+  private readonly views = new ByteView();
   private readonly topics: Texts = {
-    bytes: NO_BYTES,
+    view: new ByteView().of(new Uint8Array(0)),
     count: 0,
     starts: new Uint32Array(TOPICS_MAX),
     lengths: new Uint32Array(TOPICS_MAX),
@@ -72,10 +73,11 @@ export class LookAhead {
   private look(bytes: Uint8Array, start: number, topicEnd: number, packetEnd: number, end: number): void {
     const { topics } = this;
     const { starts, hashes, lengths } = topics;
-    topics.bytes = bytes;
+    const view = this.views.of(bytes);
+    topics.view = view;
     starts[0] = start;
     lengths[0] = topicEnd - start;
-    hashes[0] = hashBytes(bytes, start, topicEnd);
+    hashes[0] = hashView(view, start, topicEnd);
     let count = 1;
     let last = start;
     let lastBytes = topicEnd - start;
@@ -109,7 +111,7 @@ export class LookAhead {
       if (same) continue;
       starts[count] = topic;
       lengths[count] = topicBytes;
-      hashes[count] = hashBytes(bytes, topic, topic + topicBytes);
+      hashes[count] = hashView(view, topic, topic + topicBytes);
       count++;
     }
     topics.count = count;

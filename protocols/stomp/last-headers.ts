@@ -5,27 +5,23 @@
 //   SEND \n destination:/topic/a \n receipt:41 \n \n      bytes[0, length)
 //   SEND \n destination:/topic/a \n receipt:42 \n \n …    the next frame
 //   └──────────── common() ────────────────┘
+import { ByteView } from '../../src/lib/byte-view.ts';
 
 /** Longer header sections are not remembered: they cost more to copy than they are likely to save. */
 const LENGTH_MAX = 512;
-
-const EMPTY = new Uint8Array(0);
-const EMPTY_VIEW = new DataView(EMPTY.buffer);
 
 export class LastHeaders {
   /** 0: nothing is remembered. */
   length = 0;
   private readonly bytes = new Uint8Array(LENGTH_MAX);
   private readonly view = new DataView(this.bytes.buffer);
-  /** The bytes that foreign is a view of. */
-  private viewed: Uint8Array = EMPTY;
-  private foreign: DataView = EMPTY_VIEW;
+  private readonly foreign = new ByteView();
 
   /** How many bytes from bytes[pos] on are the same as those remembered; nothing is read at or after `end`. */
   common(bytes: Uint8Array, pos: number, end: number): number {
     const length = Math.min(end - pos, this.length);
     const { view } = this;
-    const foreign = this.viewOf(bytes);
+    const foreign = this.foreign.of(bytes);
     let i = 0;
     while (i + 4 <= length && foreign.getInt32(pos + i) === view.getInt32(i)) i += 4;
     while (i < length && bytes[pos + i] === this.bytes[i]) i++;
@@ -39,25 +35,16 @@ export class LastHeaders {
       return;
     }
     const { view } = this;
-    const foreign = this.viewOf(bytes);
+    const foreign = this.foreign.of(bytes);
     let i = same;
     for (; i + 4 <= length; i += 4) view.setInt32(i, foreign.getInt32(start + i));
     for (; i < length; i++) this.bytes[i] = bytes[start + i]!;
     this.length = length;
   }
 
-  private viewOf(bytes: Uint8Array): DataView {
-    if (bytes !== this.viewed) {
-      this.foreign = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      this.viewed = bytes;
-    }
-    return this.foreign;
-  }
-
   /** Forgets everything, and lets go of the latest bytes compared. */
   release(): void {
     this.length = 0;
-    this.viewed = EMPTY;
-    this.foreign = EMPTY_VIEW;
+    this.foreign.release();
   }
 }

@@ -12,7 +12,7 @@
 // than one.
 //
 // The bound on probes makes texts chosen to collide push each other out instead of making look-ups slow.
-import { sameBytes } from '../lib/byte-hash.ts';
+import { sameBytes, sameInViews } from '../lib/byte-hash.ts';
 import type { Route } from './route-table.ts';
 
 export const SLOTS_MIN = 64;
@@ -44,9 +44,9 @@ export const RECORD_MEMORY_MAX = 1 << (24 + UNIT_LOG2);
 /** A route: the object, its key, the strings of both. */
 export const ROUTE_BYTES = 300;
 
-/** Texts to be looked up together, in bytes: text i is bytes[starts[i], starts[i] + lengths[i]). */
+/** Texts to be looked up together: text i is what `view` shows of [starts[i], starts[i] + lengths[i]). */
 export interface Texts {
-  bytes: Uint8Array;
+  view: DataView;
   count: number;
   readonly starts: Uint32Array;
   readonly lengths: Uint32Array;
@@ -56,8 +56,6 @@ export interface Texts {
   readonly routes: (Route | null)[];
 }
 
-/** Where it is not, a word of the memory is not what its four bytes say one after the other. */
-const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 const NONE_FOUND = new Uint32Array(0);
 
 function recordBytes(length: number): number {
@@ -78,9 +76,10 @@ export class Generation {
   /** Entries of each route. */
   private readonly uses: number[] = [];
   private readonly vacant: number[] = [];
-  /** The memory of the records, seen as bytes and as words. */
+  /** The memory of the records, seen as bytes, as words, and as words that begin anywhere. */
   private texts: Uint8Array;
   private words: Uint32Array;
+  private memory: DataView;
   /** No record is number 0. Large memory begins at 16 bytes of a line of the cache: the first record, and with it all of the same size, at the beginning of one. */
   private memoryUsed = LINE_BYTES - 16;
   /** What prefetch() has found: for each text the first record with its tag, 0 for none; and which words are to be read. */
@@ -90,9 +89,10 @@ export class Generation {
   constructor(slotCount: number, memoryBytes: number) {
     this.mask = slotCount - 1;
     this.slots = new Uint32Array(slotCount);
-    const memory = new ArrayBuffer(memoryBytes);
-    this.texts = new Uint8Array(memory);
-    this.words = new Uint32Array(memory);
+    const buffer = new ArrayBuffer(memoryBytes);
+    this.texts = new Uint8Array(buffer);
+    this.words = new Uint32Array(buffer);
+    this.memory = new DataView(buffer);
   }
 
   get slotCount(): number {
@@ -123,7 +123,7 @@ export class Generation {
       const record = there & RECORD_MASK;
       const at = record << UNIT_WORDS_LOG2;
       if (((words[at + HASH]! ^ hash) | (words[at + LENGTH]! ^ length)) !== 0) continue;
-      if (this.isText(at + TEXT, bytes, start, length)) return record;
+      if (sameBytes(this.texts, (at + TEXT) << 2, bytes, start, length)) return record;
     }
     return -1;
   }
@@ -133,35 +133,17 @@ export class Generation {
    * another one with the same tag stands.
    */
   findAll(texts: Texts, generation: number): void {
-    const { bytes, count, starts, lengths, hashes, routes } = texts;
-    const { words, candidates } = this;
+    const { view, count, starts, lengths, hashes, routes } = texts;
+    const { words, memory, candidates } = this;
     for (let i = 0; i < count; i++) {
       const at = candidates[i]!;
       const length = lengths[i]!;
       const differs =
         (words[at + HASH]! ^ hashes[i]!) | (words[at + LENGTH]! ^ length) | (words[at + SINCE]! ^ generation);
       // What stands at 0 is no record; no text has its hash.
-      const isHere = differs === 0 && this.isText(at + TEXT, bytes, starts[i]!, length);
+      const isHere = differs === 0 && sameInViews(memory, (at + TEXT) << 2, view, starts[i]!, length);
       routes[i] = isHere ? this.routes[words[at + PLACE]!]! : null;
     }
-  }
-
-  /** The text of a record, which begins at this word, is bytes[start, start + length). Behind it there are zeros up to a whole word. */
-  private isText(at: number, bytes: Uint8Array, start: number, length: number): boolean {
-    if (!LITTLE_ENDIAN) return sameBytes(this.texts, at << 2, bytes, start, length);
-    const { words } = this;
-    const end = start + length;
-    let word = at;
-    let i = start;
-    for (; i + 3 < end; i += 4, word++) {
-      const four = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
-      if ((words[word]! ^ four) !== 0) return false;
-    }
-    if (i === end) return true;
-    let rest = bytes[i]!;
-    if (i + 1 < end) rest |= bytes[i + 1]! << 8;
-    if (i + 2 < end) rest |= bytes[i + 2]! << 16;
-    return words[word] === rest;
   }
 
   /**
@@ -265,9 +247,10 @@ export class Generation {
     const { texts } = this;
     let size = texts.length;
     while (size < this.memoryUsed + recordBytes(length)) size *= 2;
-    const memory = new ArrayBuffer(size);
-    this.texts = new Uint8Array(memory);
-    this.words = new Uint32Array(memory);
+    const buffer = new ArrayBuffer(size);
+    this.texts = new Uint8Array(buffer);
+    this.words = new Uint32Array(buffer);
+    this.memory = new DataView(buffer);
     this.texts.set(texts.subarray(0, this.memoryUsed));
   }
 

@@ -6,6 +6,7 @@ import type { Texts } from '../../src/core/route-generation.ts';
 import { Route, RouteTable } from '../../src/core/route-table.ts';
 import { RoutingKey } from '../../src/core/routing-key.ts';
 import { hashBytes } from '../../src/lib/byte-hash.ts';
+import { ByteView } from '../../src/lib/byte-view.ts';
 
 function route(text: string): Route {
   return new Route('amq.topic', new RoutingKey(text));
@@ -37,7 +38,7 @@ function lookupAll(table: RouteTable, asked: readonly string[], changes: RouteCh
   const starts = lengths.map((_, i) => 1 + lengths.subarray(0, i).reduce((sum, length) => sum + length, 0));
   const hashes = Int32Array.from(starts, (start, i) => hashBytes(bytes, start, start + lengths[i]!));
   const routes = asked.map(() => null);
-  const texts: Texts = { bytes, count: asked.length, starts, lengths, hashes, routes };
+  const texts: Texts = { view: new ByteView().of(bytes), count: asked.length, starts, lengths, hashes, routes };
   table.lookupAll(texts, changes);
   return texts.routes.map((one) => one?.key.path ?? null);
 }
