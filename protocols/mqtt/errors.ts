@@ -34,3 +34,8 @@ export function topicAliasInvalid(message: string): ProtocolError {
 export function quotaExceeded(message: string): ProtocolError {
   return new ProtocolError('quota-exceeded', ReasonCode.QUOTA_EXCEEDED, message);
 }
+
+/** Why a message was refused that its client was allowed to publish, for people. */
+export const QUEUE_REFUSES = 'a queue is full and refuses messages';
+export const NO_ROOM_TO_RETAIN =
+  'there is no room for one more retained message (settings retained.max and retained.bytesMax)';

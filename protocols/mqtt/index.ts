@@ -365,13 +365,6 @@ export class MqttAdapter implements ProtocolAdapter, SessionObserver {
     vhost.resolve(route, principal, clientId);
   }
 
-  /** Keeps (or clears) the retained message of a topic. Returns the log position to wait for, 0 when there is none. */
-  retain(vhost: Vhost, topic: string, run: Run, clear: boolean): number {
-    const { exchange, key } = topicToAddress(topic);
-    if (exchange !== TOPIC_EXCHANGE) return 0;
-    return vhost.retain(key.path, clear ? null : run);
-  }
-
   /** Session expiry as asked for, in seconds of MQTT 5, within what is configured; in milliseconds. */
   sessionExpiryMs(askedS: number): number {
     const { sessionExpiryMaxS } = this.options;

@@ -1,7 +1,9 @@
 // The will: a PUBLISH that the broker sends for a client that went without saying goodbye, at once or after its delay. It takes the same way as any other publish.
+import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
+import { NO_ROOM_TO_RETAIN, QUEUE_REFUSES } from './errors.ts';
 import type { MqttAdapter } from './index.ts';
 import { publish, type Will } from './packet.ts';
 import { Properties } from './properties.ts';
@@ -83,8 +85,15 @@ export function sendWill(adapter: MqttAdapter, vhost: Vhost, session: Session, w
     }
     const run = runOfPublish(packet, will.version, adapter.broker.nowMs);
     vhost.publish(run, route);
+    // A publisher would be told; nobody is there any more but the operator.
+    if (run.refused !== null) {
+      adapter.logger.warn({ clientId: session.clientId }, `will not published: ${QUEUE_REFUSES}`);
+      return;
+    }
+    if (!will.retain || route.exchange !== TOPIC_EXCHANGE) return;
     // [MQTT-3.1.2-14], [3.1.1 MQTT-3.1.2-16] [MQTT-3.1.2-15], [3.1.1 MQTT-3.1.2-17]
-    if (will.retain) adapter.retain(vhost, will.topic, run, will.payload.length === 0);
+    if (vhost.retain(route.key.path, will.payload.length === 0 ? null : run) < 0)
+      adapter.logger.warn({ clientId: session.clientId }, `will published, but not retained: ${NO_ROOM_TO_RETAIN}`);
   } catch (error) {
     // Its topic may name a queue that somebody else holds: nobody is there to be told but the operator.
     if (!(error instanceof BrokerError || error instanceof ProtocolError)) throw error;

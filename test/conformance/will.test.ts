@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Connect, connect, disconnect, properties, will } from '../../protocols/mqtt/packet.ts';
 import { PacketType, ProtocolVersion } from '../../protocols/mqtt/packet-type.ts';
+import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { wire } from '../protocols/mqtt/wire.ts';
 import { MqttClient } from '../support/mqtt-client.ts';
 import { World } from '../support/world.ts';
@@ -54,6 +55,47 @@ describe('a will', () => {
       expect(watcher.texts()).toEqual([]);
     },
   );
+
+  test('for whose retained message there is no room is published all the same, and the operator is told', () => {
+    const world = new World({ limits: { retained: { countMax: 1, bytesMax: 1000 } } });
+    const watcher = MqttClient.connected(world, 'w');
+    watcher.subscribe('gone/#');
+    for (const id of ['a', 'b']) {
+      MqttClient.connected(world, id, { will: will(`gone/${id}`, { ...BYE, retain: true }) }).hangUp();
+    }
+    expect(watcher.texts()).toEqual(['gone/a bye', 'gone/b bye']);
+    expect(MqttClient.connected(world, 'x').subscribe('gone/#')).toMatchObject([{}, { topic: 'gone/a' }]);
+    expect(world.logger.lines.filter(({ level }) => level === 'warn')).toMatchObject([
+      {
+        fields: { clientId: 'b' },
+        message: expect.stringMatching(/^will published, but not retained: .*retained\.max/),
+      },
+    ]);
+  });
+
+  test('that a full queue refuses is neither kept nor retained, and the operator is told', () => {
+    const world = new World();
+    const reader = MqttClient.connected(world, 'r', { properties: properties({ receiveMaximum: 1 }) });
+    reader.send({
+      type: PacketType.SUBSCRIBE,
+      packetId: 1,
+      subscriptions: [{ filter: '$queue/q', qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 }],
+      properties: properties({ userProperties: ['x-max-length', '1', 'x-overflow', 'reject-publish'] }),
+    });
+    reader.receive();
+    const vhost = world.broker.vhosts.get('/')!;
+    vhost.bind(TOPIC_EXCHANGE, vhost.queues.get('q')!, '#');
+    // One is on its way to the reader, one waits.
+    const publisher = MqttClient.connected(world, 'p');
+    for (const packetId of [1, 2]) publisher.publish('full', 'x', { qos: 1, packetId });
+    expect(reader.messages()).toHaveLength(1);
+    MqttClient.connected(world, 'c', { will: will('gone/c', { ...BYE, qos: 1, retain: true }) }).hangUp();
+    expect(reader.messages()).toEqual([]);
+    expect(MqttClient.connected(world, 'x').subscribe('gone/#')).toHaveLength(1);
+    expect(world.logger.lines.filter(({ level }) => level === 'warn')).toMatchObject([
+      { fields: { clientId: 'c' }, message: 'will not published: a queue is full and refuses messages' },
+    ]);
+  });
 
   test('DISCONNECT with a reason other than 0 has it published', async () => {
     const { world, watcher } = await watched();
