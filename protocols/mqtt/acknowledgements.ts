@@ -6,7 +6,7 @@ import type { Queue } from '../../src/core/queue.ts';
 import type { Run } from '../../src/core/run.ts';
 import { isShare } from '../../src/core/share-group.ts';
 import type { Connection } from './connection.ts';
-import { NO_ROOM_TO_RETAIN, QUEUE_REFUSES } from './errors.ts';
+import { NO_ROOM_FOR_MESSAGE, NO_ROOM_TO_RETAIN } from './errors.ts';
 import { InflightState } from './inflight-window.ts';
 import { type Packet, pubrel } from './packet.ts';
 import { PacketType, PUBACK_BYTE, PUBREC_BYTE, PUBREL_BYTE } from './packet-type.ts';
@@ -24,7 +24,7 @@ export function publishReason(connection: Connection, run: Run): number {
   if (run.refused !== null) {
     // MQTT 3 cannot say no, and to acknowledge would be a lie: the connection ends and the client tries again.
     if (connection.wire === 4) {
-      connection.close(ReasonCode.QUOTA_EXCEEDED, `${QUEUE_REFUSES}, or ${NO_ROOM_TO_RETAIN}`);
+      connection.close(ReasonCode.QUOTA_EXCEEDED, `${NO_ROOM_FOR_MESSAGE}, or ${NO_ROOM_TO_RETAIN}`);
       return -1;
     }
     return ReasonCode.QUOTA_EXCEEDED;

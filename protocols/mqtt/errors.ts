@@ -35,7 +35,7 @@ export function quotaExceeded(message: string): ProtocolError {
   return new ProtocolError('quota-exceeded', ReasonCode.QUOTA_EXCEEDED, message);
 }
 
-/** Why a message was refused that its client was allowed to publish, for people. */
-export const QUEUE_REFUSES = 'a queue is full and refuses messages';
+/** Why a message was refused that its client was allowed to publish, for people. The first: nobody got it. */
+export const NO_ROOM_FOR_MESSAGE = 'a queue is full and refuses messages, or the disk has no room for them';
 export const NO_ROOM_TO_RETAIN =
   'there is no room for one more retained message (settings retained.max and retained.bytesMax)';

@@ -3,7 +3,7 @@ import { TOPIC_EXCHANGE } from '../../src/core/address.ts';
 import { BrokerError, ProtocolError } from '../../src/core/errors.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Vhost } from '../../src/core/vhost.ts';
-import { NO_ROOM_TO_RETAIN, QUEUE_REFUSES } from './errors.ts';
+import { NO_ROOM_FOR_MESSAGE, NO_ROOM_TO_RETAIN } from './errors.ts';
 import type { MqttAdapter } from './index.ts';
 import { publish, type Will } from './packet.ts';
 import { Properties } from './properties.ts';
@@ -87,7 +87,7 @@ export function sendWill(adapter: MqttAdapter, vhost: Vhost, session: Session, w
     vhost.publish(run, route);
     // A publisher would be told; nobody is there any more but the operator.
     if (run.refused !== null) {
-      adapter.logger.warn({ clientId: session.clientId }, `will not published: ${QUEUE_REFUSES}`);
+      adapter.logger.warn({ clientId: session.clientId }, `will not published: ${NO_ROOM_FOR_MESSAGE}`);
       return;
     }
     if (!will.retain || route.exchange !== TOPIC_EXCHANGE) return;

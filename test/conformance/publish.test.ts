@@ -677,13 +677,7 @@ describe('QoS 2', () => {
     const limited = new World();
     const publisher = MqttClient.connected(limited, 'p');
     const reader = MqttClient.connected(limited, 'r', { properties: properties({ receiveMaximum: 1 }) });
-    reader.send({
-      type: PacketType.SUBSCRIBE,
-      packetId: 1,
-      subscriptions: [{ filter: '$queue/q', qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 }],
-      properties: properties({ userProperties: ['x-max-length', '1', 'x-overflow', 'reject-publish'] }),
-    });
-    reader.receive();
+    reader.consumeLimited('q');
     for (const packetId of [1, 2, 3]) publisher.publish('$queue/q', String(packetId), { qos: 2, packetId });
     expect(publisher.receive()).toMatchObject([
       { reasonCode: 0 },

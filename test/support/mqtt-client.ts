@@ -83,6 +83,13 @@ export class MqttClient {
     return this.receive();
   }
 
+  /** Consumes from a queue, which is made with room for one message, and refuses more. */
+  consumeLimited(queue: string): void {
+    const userProperties = ['x-max-length', '1', 'x-overflow', 'reject-publish'];
+    this.send(subscribe(this.nextId++, [subscription(`$queue/${queue}`, 1)], properties({ userProperties })));
+    this.receive();
+  }
+
   publish(topic: string, payload: string, fields: Partial<Publish> = {}): void {
     const qos = fields.qos ?? 0;
     const packetId = qos === 0 ? 0 : (fields.packetId ?? this.nextId++);
