@@ -53,9 +53,14 @@ async function stop(broker: Promise<RunningBroker>, drainMsMax: number, logger: 
     setTimeout(() => resolve('late'), drainMsMax).unref();
   });
   const closed = broker.then((running) => running.close());
-  if ((await Promise.race([closed, late])) === 'late') {
-    logger.error({ drainMsMax }, 'not closed in time, what is left is cut off');
-    return EXIT_REFUSED;
+  try {
+    if ((await Promise.race([closed, late])) === 'late') {
+      logger.error({ drainMsMax }, 'not closed in time, what is left is cut off');
+      return EXIT_REFUSED;
+    }
+  } catch (error) {
+    logger.error({ error }, 'stopped, but the log did not take the last of it: what was confirmed is safe');
+    return EXIT_FAULT;
   }
   logger.info({}, 'stopped');
   return 0;

@@ -160,7 +160,10 @@ export class EmbeddedBroker {
     return this.confirms.wait(broker.log.position, subscription);
   }
 
-  /** Ends subscriptions, tells connected clients, makes everything durable, closes. */
+  /**
+   * Ends subscriptions, tells connected clients, makes everything durable, closes. Rejects with what hindered the log from taking the last of it, unless `onFailed` was told
+   * before; all is closed then, too, nothing that was confirmed is lost, and what was not may be.
+   */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;

@@ -46,6 +46,8 @@ export class Server {
   readonly broker: Broker;
   readonly parts: ServerParts;
   private timer: Timer | null = null;
+  /** Somebody has been told that the log has failed. */
+  private failureTold = false;
 
   constructor(parts: ServerParts) {
     this.parts = parts;
@@ -82,6 +84,7 @@ export class Server {
     // Nothing can be confirmed any more, whether or not anybody writes: the process ends, or the program it is part of decides, and the next start recovers.
     if (broker.failed !== null) {
       this.timer = null;
+      this.failureTold = true;
       if (this.parts.onFailed === undefined) throw broker.failed;
       for (const adapter of adapters) adapter.close();
       this.parts.onFailed(broker.failed);
@@ -111,13 +114,19 @@ export class Server {
     }
   }
 
-  /** Tells every client, lets what is under way finish, makes everything durable, closes. The listeners are closed already. */
+  /**
+   * Tells every client, lets what is under way finish, makes everything durable, closes. The listeners are closed already. Rejects with what the log failed of, if nobody has
+   * been told yet; everything is closed then, too.
+   */
   async close(): Promise<void> {
-    const { adapters, turn, storage } = this.parts;
+    const { adapters, broker, turn, storage } = this.parts;
     for (const adapter of adapters) adapter.close();
     turn.finish();
     this.timer?.cancel();
     this.timer = null;
     await storage.close();
+    if (broker.failed === null || this.failureTold) return;
+    this.failureTold = true;
+    throw broker.failed;
   }
 }

@@ -25,7 +25,7 @@ export interface ListeningAddress {
 export interface RunningBroker {
   readonly addresses: readonly ListeningAddress[];
   readonly dataDir: string;
-  /** Stops accepting, drains, syncs and closes. */
+  /** Stops accepting, drains, syncs and closes. Rejects with what hindered the log from taking the last of it, once all is closed. */
   close(): Promise<void>;
 }
 
@@ -87,10 +87,13 @@ export async function openBroker(config: Config, logger: Logger, brought: Brough
     },
     async close() {
       await closeListeners();
-      await server.close();
-      http.close();
-      websockets.close();
-      await users.close();
+      try {
+        await server.close();
+      } finally {
+        http.close();
+        websockets.close();
+        await users.close();
+      }
     },
   };
 }

@@ -42,6 +42,6 @@ export interface Storage {
   poll?(): void;
   /** Ends an atomic unit: what was appended since the last call belongs together. Called at the end of every turn that may have appended something. */
   endUnit(): void;
-  /** Makes everything durable, then closes. */
+  /** Makes everything durable, then closes; closes all the same when the log fails or has failed, which only the listener is told. */
   close(): Promise<void>;
 }

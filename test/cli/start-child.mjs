@@ -11,6 +11,8 @@ const BROKERS = {
     dataDir: '/var/lib/sluice',
     close: async () => undefined,
   }),
+  // Its disk fails with the last that is to be written.
+  failing: async () => ({ ...(await BROKERS.good()), close: () => Promise.reject(new Error('EIO: i/o error, write')) }),
   // Never gets closed: the timer keeps the process from ending by itself.
   stuck: async () => {
     setInterval(() => undefined, 1000);

@@ -138,6 +138,15 @@ describe('sluice start', () => {
     expect(broker.stderr).toContain('not closed in time');
   });
 
+  it('says what the log failed of when that happens while it stops, and ends with 70', async () => {
+    const broker = child('failing');
+    await broker.until(() => broker.stdout.includes('data'));
+    broker.process.kill('SIGTERM');
+    expect(await broker.exited).toBe(70);
+    const last = JSON.parse(broker.stderr.trim().split('\n').at(-1) ?? '');
+    expect(last).toMatchObject({ level: 'error', error: { message: 'EIO: i/o error, write' } });
+  });
+
   for (const [fault, message] of [
     ['faulty', 'a fault'],
     ['rejecting', 'a lost promise'],

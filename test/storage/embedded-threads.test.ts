@@ -48,7 +48,6 @@ describe('what the writer has done', () => {
       onFull: () => undefined,
     });
     const to = targets([storage.log.openQueue('q', Durability.Fsync)]);
-    // The thread comes with its first frame.
     storage.append(textRun('first'), to);
     storage.endUnit();
     while (storage.durablePosition < storage.position) await new Promise((resolve) => setImmediate(resolve));

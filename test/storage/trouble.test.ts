@@ -199,6 +199,36 @@ describe('a failed write or sync', () => {
   }
 });
 
+describe('a failure while it closes', () => {
+  for (const call of ['write', 'sync'] as const) {
+    it(`(${call}) is told and does not keep it from closing; the next start has everything that was confirmed`, async () => {
+      let hits = 0;
+      for (let nth = 1; nth <= 12; nth++) {
+        const disk = new SimDisk();
+        const { storage, work, listener } = await open(disk);
+        storage.log.append(textRun('confirmed'), targets([storage.log.openQueue('q', Durability.Fsync)]));
+        storage.endUnit();
+        work();
+        expect(storage.log.durablePosition).toBe(storage.log.position);
+        disk.fault = { call, nth, code: 'EIO', sticky: true };
+        let closed = false;
+        void storage.close().then(() => {
+          closed = true;
+        });
+        for (let i = 0; i < 100 && !closed; i++) {
+          work();
+          await new Promise(setImmediate);
+        }
+        expect(closed, `the ${nth}. call fails`).toBe(true);
+        expect(listener.failures.length).toBeLessThanOrEqual(disk.faultHits);
+        hits += listener.failures.length;
+        expect((await open(disk.afterPowerCut(new Dice(nth), 'drop'))).texts('q')).toEqual(['confirmed']);
+      }
+      expect(hits).toBeGreaterThan(0);
+    });
+  }
+});
+
 describe('space', () => {
   it('is given back while the log rests: scattered survivors are brought together, and all are there', async () => {
     const disk = new SimDisk();

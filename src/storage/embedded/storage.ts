@@ -343,7 +343,7 @@ export class EmbeddedStorage implements Storage, CommitLog {
       await this.until(() => this.settledDown);
       if (this.failed === null) {
         this.upkeep?.finish();
-        await this.until(() => this.upkeep?.finished === true && this.settledDown);
+        await this.until(() => this.failed !== null || (this.upkeep?.finished === true && this.settledDown));
       }
     }
     await this.crew?.stop();

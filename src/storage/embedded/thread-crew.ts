@@ -121,9 +121,10 @@ export class ThreadCrew implements Crew {
       if (this.results.push(message) === 1) setImmediate(this.handOutResults);
     });
     await online(this.keeper);
+    // Recovery has gone by, and its first frame must not be what finds that a file of ours has been taken away since.
+    if (this.listener !== null) this.writer ??= this.makeWriter();
   }
 
-  /** The writer comes to life with its first order: a start, whose first moments belong to recovery, does not need it. */
   private makeWriter(): Worker {
     const writer = this.makeThread('log-writer', {
       role: 'writer',
