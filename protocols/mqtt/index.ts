@@ -419,7 +419,7 @@ function connectionReturnCode(connection: Connection, reason: number): number {
 
 /** Topics remembered per virtual host and user, and the memory for it. */
 const ROUTES_MAX = 4_194_304;
-const ROUTES_BYTES_MAX = 128 * 1024 * 1024;
+const ROUTES_BYTES_MAX = 256 * 1024 * 1024;
 
 function newRouteTable(): RouteTable {
   return new RouteTable(ROUTES_MAX, ROUTES_BYTES_MAX);

@@ -12,20 +12,12 @@
 import { hashBytes, sameBytes } from '../lib/byte-hash.ts';
 import type { DestinationSet } from './destination-set.ts';
 import { type RouteChanges, UNKNOWN } from './route-changes.ts';
-import {
-  entryBytes,
-  Generation,
-  RECORD_MEMORY_MAX,
-  RECORD_MEMORY_MIN,
-  ROUTE_BYTES,
-  SLOTS_MIN,
-  type Texts,
-} from './route-generation.ts';
+import { entryBytes, Generation, ROUTE_BYTES, SLOTS_MIN, type Texts } from './route-generation.ts';
 import type { RoutingKey } from './routing-key.ts';
 
 /** A table with more slots or memory is not made anew at once, which would take long: it turns, and with each entry that comes a few of the old slots move. */
 const REHASHED_SLOTS_MAX = 65_536;
-const COPIED_MEMORY_MAX = 4 * 1024 * 1024;
+const COPIED_BYTES_MAX = 4 * 1024 * 1024;
 /** Twice as many as are needed to be done before the larger table is full. */
 const MOVED_SLOTS = 4;
 /** Entries up to this many are kept from the first time on. */
@@ -35,7 +27,7 @@ const STRANGER_TAKEN_EACH = 32;
 /** Places for notes of strangers, two bytes each: so many at first (not fewer, see growNotes), four times as many when a quarter is taken. */
 const NOTES_MIN = 65_536;
 const NOTES_MAX = 1 << 22;
-/** From so many slots on, they and the texts do not fit into a processor's own cache. */
+/** From so many slots on (half a megabyte), they do not fit into a processor's own cache together with what else there is. */
 const LARGE_SLOTS = 16_384;
 /** Routes in common. They are forgotten after so many changes of the bindings, so that what is gone is not kept for long. */
 const COMMONS_MAX = 16_384;
@@ -75,7 +67,7 @@ export class Route {
 }
 
 function emptyGeneration(): Generation {
-  return new Generation(SLOTS_MIN, RECORD_MEMORY_MIN);
+  return new Generation(SLOTS_MIN, 0);
 }
 
 export class RouteTable {
@@ -94,10 +86,10 @@ export class RouteTable {
   private readonly commons = new Map<DestinationSet, Route>();
   private commonsGeneration = 0;
 
-  /** Both bounds are for the whole table and approximate: an entry counts its record and slots, a route ROUTE_BYTES. A generation has half of the bytes at most, for which numbers of records suffice. */
+  /** Both bounds are for the whole table and approximate: an entry counts its slots, with those that stay free for it, and its text where that is elsewhere; a route ROUTE_BYTES. A generation has half of the bytes at most. */
   constructor(countMax: number, bytesMax: number) {
     this.countMax = countMax;
-    this.bytesMax = Math.min(bytesMax, RECORD_MEMORY_MAX);
+    this.bytesMax = bytesMax;
   }
 
   /** Entries; one that moved to the young generation lately counts twice. */
@@ -123,25 +115,25 @@ export class RouteTable {
 
   /** The route of bytes[start, end), whether it is still true or not. */
   lookup(bytes: Uint8Array, start: number, end: number, hash = hashBytes(bytes, start, end)): Route | null {
-    const record = this.record(hash, bytes, start, end - start);
-    return record < 0 ? null : this.young.routeAt(record);
+    const entry = this.entry(hash, bytes, start, end - start);
+    return entry < 0 ? null : this.young.routeAt(entry);
   }
 
   /** The route of bytes[start, end), if it is still true. Only for tables whose texts are the paths of topics where their routes are in common. */
   lookupTrue(bytes: Uint8Array, start: number, end: number, hash: number, changes: RouteChanges): Route | null {
-    const record = this.record(hash, bytes, start, end - start);
-    if (record < 0) return null;
+    const entry = this.entry(hash, bytes, start, end - start);
+    if (entry < 0) return null;
     const { young } = this;
-    const route = young.routeAt(record);
-    const since = young.sinceAt(record);
+    const route = young.routeAt(entry);
+    const since = young.sinceAt(entry);
     if (since === changes.generation) return route;
     if (!(route.shared ? changes.topicHolds(since, hash, bytes, start, end) : changes.holds(route))) return null;
-    young.setSince(record, changes.generation);
+    young.setSince(entry, changes.generation);
     return route;
   }
 
   /** Of the young generation, where what is used is; -1 when there is none. */
-  private record(hash: number, bytes: Uint8Array, start: number, length: number): number {
+  private entry(hash: number, bytes: Uint8Array, start: number, length: number): number {
     const at = this.young.find(hash, bytes, start, length);
     if (at >= 0 || this.old.count === 0) return at;
     const oldAt = this.old.find(hash, bytes, start, length);
@@ -221,23 +213,23 @@ export class RouteTable {
     this.commons.clear();
   }
 
-  /** Returns its record. */
+  /** Returns its entry. */
   private put(hash: number, bytes: Uint8Array, start: number, length: number, route: Route, since: number): number {
     const { young } = this;
     const added = entryBytes(length) + (route.keeper === young ? 0 : ROUTE_BYTES);
     if (young.count * 2 >= this.countMax || (young.bytes + added) * 2 > this.bytesMax) {
-      this.turn(young.slotCount, young.memoryBytes);
+      this.turn(young.slotCount, young.farBytes);
     } else if (young.full) {
       if (young.slotCount < REHASHED_SLOTS_MAX) young.growSlots();
-      else this.succeed(young.slotCount * 2, young.memoryBytes * 2);
+      else this.succeed(young.slotCount * 2, young.farBytes * 2);
     }
     if (!this.young.hasRoom(length)) {
-      if (this.young.memoryBytes < COPIED_MEMORY_MAX) this.young.growMemory(length);
-      else this.succeed(this.young.slotCount, this.young.memoryBytes * 2);
+      if (this.young.farBytes < COPIED_BYTES_MAX) this.young.growFar(length);
+      else this.succeed(this.young.slotCount, this.young.farBytes * 2);
     }
-    const record = this.young.put(hash, bytes, start, length, route, since);
+    const entry = this.young.put(hash, bytes, start, length, route, since);
     if (this.moving >= 0) this.moveSome();
-    return record;
+    return entry;
   }
 
   private moveSome(): void {
@@ -248,15 +240,15 @@ export class RouteTable {
     this.old = emptyGeneration();
   }
 
-  private turn(slotCount: number, memoryBytes: number): void {
+  private turn(slotCount: number, farBytes: number): void {
     this.moving = -1;
     this.old = this.young;
-    this.young = new Generation(slotCount, memoryBytes);
+    this.young = new Generation(slotCount, farBytes);
   }
 
   /** A larger generation follows, into which the entries of the young one move by and by. */
-  private succeed(slotCount: number, memoryBytes: number): void {
-    this.turn(slotCount, Math.min(memoryBytes, RECORD_MEMORY_MAX));
+  private succeed(slotCount: number, farBytes: number): void {
+    this.turn(slotCount, farBytes);
     this.moving = 0;
   }
 
