@@ -36,7 +36,10 @@ export interface ListenerConfig {
   readonly port: number;
   readonly accept: readonly ListenerProtocol[];
   readonly vhost: string;
+  readonly tls: ListenerTls | null;
 }
+
+export type ListenerTls = NonNullable<Config['listeners'][string]['tls']>;
 
 /** A configuration that cannot be used: `problems` has a line for each thing that is wrong. */
 export class ConfigError extends Error {
@@ -107,8 +110,22 @@ function finish(options: MergedOptions, directory: string, problems: string[]): 
   if (!parsed.success) problems.push(...describeIssues(configSchema, parsed.error.issues, options));
   else problems.push(...contradictions(parsed.data, options));
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
-  const { data } = parsed.data;
-  return freeze({ ...parsed.data, data: { ...data, dir: resolve(directory, data.dir) } });
+  return freeze(withFullPaths(parsed.data, directory));
+}
+
+function withFullPaths<C extends z.output<typeof configSchema>>(config: C, directory: string): C {
+  const { data } = config;
+  const listeners = { ...config.listeners };
+  for (const [name, listener] of Object.entries(listeners)) {
+    if (listener.tls === undefined) continue;
+    const tls = { ...listener.tls };
+    for (const option of ['certificate', 'key', 'clientCa'] as const) {
+      const path = tls[option];
+      if (path !== undefined) tls[option] = resolve(directory, path);
+    }
+    listeners[name] = { ...listener, tls };
+  }
+  return { ...config, listeners, data: { ...data, dir: resolve(directory, data.dir) } };
 }
 
 function withDefaults(): MergedOptions {
@@ -144,7 +161,7 @@ export function resolveConfig(input: ConfigInput = {}, directory: string = proce
 export function enabledListeners(config: Config): ListenerConfig[] {
   return Object.entries(config.listeners)
     .filter(([, { enabled }]) => enabled)
-    .map(([name, { host, port, accept, vhost }]) => ({ name, host, port, accept, vhost }));
+    .map(([name, { host, port, accept, vhost, tls = null }]) => ({ name, host, port, accept, vhost, tls }));
 }
 
 /** How a file is called in messages. */

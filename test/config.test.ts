@@ -54,9 +54,9 @@ function problems(given: Given): readonly string[] {
 describe('defaults', () => {
   it('listen for MQTT, STOMP and HTTP on this machine only', () => {
     expect(enabledListeners(load({}))).toEqual([
-      { name: 'mqtt', host: '127.0.0.1', port: 1883, accept: ['mqtt', 'stomp', 'http'], vhost: '/' },
-      { name: 'stomp', host: '127.0.0.1', port: 61613, accept: ['mqtt', 'stomp', 'http'], vhost: '/' },
-      { name: 'http', host: '127.0.0.1', port: 8080, accept: ['mqtt', 'stomp', 'http'], vhost: '/' },
+      { name: 'mqtt', host: '127.0.0.1', port: 1883, accept: ['mqtt', 'stomp', 'http'], vhost: '/', tls: null },
+      { name: 'stomp', host: '127.0.0.1', port: 61613, accept: ['mqtt', 'stomp', 'http'], vhost: '/', tls: null },
+      { name: 'http', host: '127.0.0.1', port: 8080, accept: ['mqtt', 'stomp', 'http'], vhost: '/', tls: null },
     ]);
   });
 
@@ -107,10 +107,33 @@ describe('a configuration', () => {
     expect(mqtt).toMatchObject({ maximumPacketSize: 2 * 1024 * 1024, queueBytesMax: 100_000 });
   });
 
+  it('has a listener with TLS, whose files may be named from where it is', () => {
+    const yaml =
+      'listeners: {mqtts: {port: 8883, tls: {certificate: tls/own.pem, key: /etc/own.key, clientCa: ca.pem}}}';
+    const { listeners } = load({ yaml, env: { SLUICE_LISTENERS__MQTTS__TLS__VERSION_MIN: 'TLSv1.3' } });
+    expect(listeners.mqtts?.tls).toEqual({
+      certificate: join(directory, 'tls', 'own.pem'),
+      key: '/etc/own.key',
+      clientCa: join(directory, 'ca.pem'),
+      versionMin: 'TLSv1.3',
+    });
+    expect(listeners.mqtt?.tls).toBe(undefined);
+  });
+
+  it('has no TLS without a certificate and its key, and none of a version that is broken', () => {
+    expect(problems({ yaml: 'listeners: {mqtts: {port: 8883, tls: {certificate: own.pem}}}' })).toEqual([
+      expect.stringContaining('listeners.mqtts.tls.key'),
+    ]);
+    const tls = '{certificate: a, key: b, versionMin: TLSv1.1}';
+    expect(problems({ yaml: `listeners: {mqtts: {port: 8883, tls: ${tls}}}` })).toEqual([
+      expect.stringContaining('listeners.mqtts.tls.versionMin: "TLSv1.1" is not allowed; TLSv1.2 or TLSv1.3'),
+    ]);
+  });
+
   it('has a listener of any other name', () => {
     const config = load({ yaml: 'listeners: {plant: "0.0.0.0:1884", mqtt: off, stomp: off, http: off}' });
     expect(enabledListeners(config)).toEqual([
-      { name: 'plant', host: '0.0.0.0', port: 1884, accept: ['mqtt', 'stomp', 'http'], vhost: '/' },
+      { name: 'plant', host: '0.0.0.0', port: 1884, accept: ['mqtt', 'stomp', 'http'], vhost: '/', tls: null },
     ]);
   });
 

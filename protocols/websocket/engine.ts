@@ -46,7 +46,7 @@ export class WebSockets {
     if (!listeners.some(servesOnlyHttp)) {
       const [{ name } = { name: 'http' }] = listeners.filter(({ accept }) => accept.includes('http')).slice(-1);
       throw new EngineError(
-        `websocket.engine: uws is not possible; ${UWS_MODULE} opens its own port and speaks only HTTP there, and every listener accepts more. ` +
+        `websocket.engine: uws is not possible; ${UWS_MODULE} opens its own port and speaks only HTTP there, without TLS, and every listener does more. ` +
           `Set listeners.${name}.accept to [http], or choose ws`,
       );
     }
@@ -64,8 +64,8 @@ export class WebSockets {
   }
 }
 
-function servesOnlyHttp({ accept }: ListenerSpec): boolean {
-  return accept.length === 1 && accept[0] === 'http';
+function servesOnlyHttp({ accept, secure }: ListenerSpec): boolean {
+  return !secure && accept.length === 1 && accept[0] === 'http';
 }
 
 function firstLine(error: unknown): string {

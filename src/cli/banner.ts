@@ -18,12 +18,17 @@ export function jsonLine({ addresses, dataDir }: RunningBroker): string {
 
 /** Some lines, to be read at a glance. */
 export function banner({ addresses, dataDir }: RunningBroker, config: Config, version: string): string {
-  const rows: [string, string][] = addresses.map(({ name, host, port }) => [name, hostPort(host, port)]);
+  const secure = (name: string): boolean => config.listeners[name]?.tls !== undefined;
+  const rows: [string, string][] = addresses.map(({ name, host, port }) => [
+    name,
+    `${hostPort(host, port)}${secure(name) ? '  TLS' : ''}`,
+  ]);
   const web = addresses.filter(({ name }) => config.listeners[name]?.accept.includes('http') === true);
   const page = web.find(({ name }) => name === 'http') ?? web[0];
   if (page !== undefined) {
-    rows.push(['websocket', config.websocket.paths.map((path) => `ws://${openable(page)}${path}`).join('  ')]);
-    rows.push(['demo page', `http://${openable(page)}/demo`]);
+    const s = secure(page.name) ? 's' : '';
+    rows.push(['websocket', config.websocket.paths.map((path) => `ws${s}://${openable(page)}${path}`).join('  ')]);
+    rows.push(['demo page', `http${s}://${openable(page)}/demo`]);
   }
   const inMemory = config.storage.engine === 'memory';
   rows.push(['data', inMemory ? 'in memory, gone when this process ends (storage.engine)' : dataDir]);

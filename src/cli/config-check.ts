@@ -2,6 +2,11 @@
 import { Document, isMap, isScalar, isSeq } from 'yaml';
 import type { Path } from '../config/path.ts';
 import { type Config, enabledListeners, type LoadedConfig, showFile } from '../config.ts';
+import { SystemClock } from '../io/clock.ts';
+import { SILENT } from '../io/logger.ts';
+import { CertificateError } from '../server/certificate.ts';
+import { certificateOf } from '../server/start.ts';
+import { Refusal } from './refusal.ts';
 
 function withoutSecrets(config: Config): object {
   const users = config.auth.users.map((user) => ({ ...user, hash: '***' }));
@@ -23,6 +28,21 @@ export function printConfig({ config, writtenAt }: LoadedConfig): string {
   const document = new Document(withoutSecrets(config), { aliasDuplicateObjects: false });
   annotate(document.contents, [], writtenAt);
   return document.toString({ lineWidth: 0 });
+}
+
+/** Reads the files that the configuration names. Throws a Refusal with a line for each listener whose certificate cannot be used. */
+export function checkFiles({ config }: LoadedConfig): void {
+  const clock = new SystemClock();
+  const lines = enabledListeners(config).flatMap((listener) => {
+    try {
+      certificateOf(listener, clock, SILENT);
+      return [];
+    } catch (error) {
+      if (error instanceof CertificateError) return [error.message];
+      throw error;
+    }
+  });
+  if (lines.length > 0) throw new Refusal(lines.join('\n'));
 }
 
 /** One line that names the file and the listeners. */

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { COST_LOG2_DEFAULT } from '../auth/password.ts';
 import { ITERATIONS_DEFAULT } from '../auth/scram.ts';
 import { backupTo, restoreFrom } from './backup.ts';
-import { checkedLine, printConfig } from './config-check.ts';
+import { checkedLine, checkFiles, printConfig } from './config-check.ts';
 import { configDocs } from './config-docs.ts';
 import { addConfigFlags, type ConfigFlags, configFromFlags } from './config-flags.ts';
 import { type InspectFlags, logInspect } from './log-inspect.ts';
@@ -17,7 +17,7 @@ import { VERSION } from './version.ts';
 /** `exit` is given the exit code of a command that ran to its end. */
 export function program(exit: (code: number) => void): Command {
   const sluice = new Command('sluice')
-    .description('A gateway broker: MQTT and STOMP over TCP and WebSocket in one message space.')
+    .description('A gateway broker: MQTT and STOMP over TCP, TLS and WebSocket in one message space.')
     .version(VERSION, '-V, --version', 'print the version')
     .showHelpAfterError('(--help shows what there is)');
 
@@ -37,6 +37,7 @@ export function program(exit: (code: number) => void): Command {
     .option('--print', 'print all of it, with where each value was written')
     .action((flags: ConfigFlags & { readonly print?: boolean }) => {
       const loaded = configFromFlags(flags);
+      checkFiles(loaded);
       process.stdout.write(flags.print === true ? printConfig(loaded) : `${checkedLine(loaded)}\n`);
     });
   config

@@ -4,6 +4,7 @@ import { ConfigError } from '../config.ts';
 import { BrokerError } from '../core/errors.ts';
 import { DiskLockedError } from '../io/disk.ts';
 import { ListenError } from '../io/tcp.ts';
+import { CertificateError } from '../server/certificate.ts';
 import { FormatError } from '../storage/embedded/recovery.ts';
 
 export const EXIT_REFUSED = 1;
@@ -26,6 +27,7 @@ const WHY_NOT_FILE: Readonly<Record<string, string>> = {
 /** What hindered the broker from starting, in one line; null when it is a fault of ours. */
 export function whyNotStarted(error: unknown): string | null {
   if (error instanceof Refusal || error instanceof ConfigError || error instanceof BrokerError) return error.message;
+  if (error instanceof CertificateError) return error.message;
   if (error instanceof DiskLockedError || error instanceof FormatError) return `data.dir: ${error.message}`;
   if (error instanceof ListenError) return `${error.message}; the option is listeners.${error.listener}`;
   if (!(error instanceof Error)) return null;

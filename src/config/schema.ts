@@ -18,6 +18,34 @@ export const PROTOCOLS = ['mqtt', 'stomp', 'http'] as const;
 
 const vhostName = 'a virtual host, 1 to 128 characters';
 
+/** A file named in the configuration; relative paths start where the configuration's do. */
+function file(allowed: string, why: string) {
+  return note(z.string().min(1).max(4096), { allowed, why, verbatim: true });
+}
+
+const tls = note(
+  z.strictObject({
+    certificate: file(
+      'a PEM file',
+      'The certificate clients see, and those between it and its authority. It is read again when it changes; before it expires, the log says so.',
+    ),
+    key: file(
+      'a PEM file',
+      'The key of the certificate, without a passphrase. Only the broker should be able to read it.',
+    ),
+    clientCa: note(file('a PEM file', '').optional(), {
+      allowed: 'a PEM file',
+      why: 'Authorities: who connects must present a certificate of one of them, beside any password. Without it none is asked for.',
+      verbatim: true,
+    }),
+    versionMin: choice(['TLSv1.2', 'TLSv1.3'], {
+      default: 'TLSv1.2',
+      why: 'Devices of many years know 1.2; older versions are broken.',
+    }),
+  }),
+  { allowed: 'a section with certificate and key' },
+).optional();
+
 const listener = note(
   z.strictObject({
     enabled: flag({ default: true, why: 'Written short as `off`, for a port that is not wanted.' }),
@@ -41,6 +69,7 @@ const listener = note(
       default: false,
       why: 'STOMP destinations mean what they mean to ActiveMQ: `>` is a wildcard, and a comma stands between several.',
     }),
+    tls,
   }),
   { allowed: 'HOST:PORT, a port, off, or a section with host and port', verbatim: true },
 );

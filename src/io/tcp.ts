@@ -1,4 +1,5 @@
-// A TCP listener: accepts connections and turns each into a Transport. Knows nothing of protocols, and nothing of what becomes of a transport.
+// A TCP listener: accepts connections and turns each into a Transport. Knows nothing of protocols, and nothing of what becomes of a transport. What comes by TLS is an ordinary
+// stream of Node's once it is decrypted: nothing of what follows.
 //
 // Reading without a buffer per connection: net.Socket reads into a given buffer (`onread`) only if it was made with it, which an accepted socket was not.
 // So new connections are taken from the listening handle itself, before a socket is made of them, and the socket is made here. Handles are not part of
@@ -36,6 +37,11 @@ export interface TcpListenerOptions {
   readonly port: number;
   /** Given, there is no self-test. Default: the first of them that works here. */
   readonly socketMode?: SocketMode;
+}
+
+/** What is done with a new connection before it becomes a transport: `take` gets its socket, and makes a transport of what comes of it. */
+export interface Terminator {
+  take(socket: NetSocket): void;
 }
 
 /** Where a listener was told to listen and why it cannot. */
@@ -113,6 +119,7 @@ export class TcpListener {
   private readonly refusals: LimitedLog;
   private readonly acceptErrors: LimitedLog;
   private readonly accept: (transport: SocketTransport) => void;
+  private readonly terminator: Terminator | null;
   private readonly server: Server;
   /** Of every socket: all read into the arena's buffer. */
   private readonly onread: OnReadOpts;
@@ -125,6 +132,8 @@ export class TcpListener {
     logger: Logger,
     /** Is given every new transport and sets its handler before returning. */
     accept: (transport: SocketTransport) => void,
+    /** Given, it is what gets the connections. */
+    terminator: Terminator | null = null,
   ) {
     this.name = options.name;
     this.environment = environment;
@@ -134,6 +143,7 @@ export class TcpListener {
     this.refusals = new LimitedLog(environment.clock, logger, 1);
     this.acceptErrors = new LimitedLog(environment.clock, logger, 1);
     this.accept = accept;
+    this.terminator = terminator;
     const arena = environment.arena;
     this.onread = { buffer: arena.bytes.subarray(arena.readStart, arena.readEnd), callback: onSharedRead };
     this.server = createServer(
@@ -151,8 +161,9 @@ export class TcpListener {
   /** Resolves to the real address; rejects with a ListenError. */
   async listen(): Promise<{ host: string; port: number }> {
     const { name, host, port } = this.options;
-    this.mode = this.options.socketMode ?? (await socketModeHere());
-    if (this.mode === 'events' && this.options.socketMode === undefined) {
+    // A terminator needs sockets.
+    this.mode = this.terminator !== null ? 'events' : (this.options.socketMode ?? (await socketModeHere()));
+    if (this.mode === 'events' && this.terminator === null && this.options.socketMode === undefined) {
       this.logger.warn(
         { listener: name },
         'reading through a shared buffer does not work on this Node version; reading by events, which is slower',
@@ -183,7 +194,8 @@ export class TcpListener {
       return;
     }
     socket.on('close', this.onSocketClose);
-    this.accept(new SocketTransport(this.environment, socket, 'tcp', this.name, false));
+    if (this.terminator !== null) this.terminator.take(socket);
+    else this.accept(new SocketTransport(this.environment, socket, 'tcp', this.name, false));
   }
 
   /** A connection that is nothing but a handle yet. */

@@ -89,7 +89,7 @@ export class Detector implements TransportHandler {
 function whatElse(bytes: Uint8Array, start: number, end: number): Unrecognised {
   // A TLS record of type handshake (22), version 3.x.
   if (bytes[start] === 0x16 && (end - start === 1 || bytes[start + 1] === 0x03)) {
-    return { code: 'tls-on-plain-listener', message: 'the peer speaks TLS, this listener does not' };
+    return { code: 'tls-on-plain-listener', message: 'the peer speaks TLS, this listener does not (its option tls)' };
   }
   const first = Buffer.from(bytes.subarray(start, Math.min(end, start + 8))).toString('hex');
   return { code: 'protocol-unknown', message: `the first bytes (${first}) are of no protocol known here` };

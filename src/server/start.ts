@@ -1,15 +1,18 @@
 // A broker from its configuration: composed, recovered, listening; and its way back.
+import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { WebSockets } from '../../protocols/websocket/engine.ts';
-import { type Config, enabledListeners } from '../config.ts';
+import { type Config, enabledListeners, type ListenerConfig } from '../config.ts';
+import type { Clock } from '../io/clock.ts';
 import type { Logger } from '../io/logger.ts';
 import { ConnectionCount } from '../io/tcp.ts';
 import type { Turn } from '../io/turn.ts';
 import { CONGESTED_BYTES } from '../limits.ts';
+import { Certificate, type CertificateFiles } from './certificate.ts';
 import { type BroughtParts, compose } from './compose.ts';
 import { Gate } from './gate.ts';
 import { HttpAdapter } from './http.ts';
-import { Listener, type StreamListener } from './listener.ts';
+import { Listener, type StreamListener, type TlsParts } from './listener.ts';
 import { servePages } from './pages.ts';
 import type { Server } from './server.ts';
 
@@ -45,7 +48,7 @@ export async function openBroker(config: Config, logger: Logger, brought: Brough
   for (const adapter of adapters) gate.add(adapter);
   const connections = new ConnectionCount(config.connection.max);
   const environment = { arena, turn, clock, congestedBytes: CONGESTED_BYTES };
-  const specs = enabledListeners(config);
+  const specs = enabledListeners(config).map((spec) => ({ ...spec, secure: spec.tls !== null }));
   const { engine, paths, origins, messageBytesMax } = config.websocket;
   const websockets = await WebSockets.create(
     engine,
@@ -73,8 +76,9 @@ export async function openBroker(config: Config, logger: Logger, brought: Brough
       try {
         for (const spec of specs) {
           const { name, accept } = spec;
-          const listener =
-            websockets.listenerFor(spec) ?? new Listener({ environment, connections, gate, logger }, spec);
+          const tls = tlsOf(spec, config, clock, logger);
+          const parts = { environment, connections, gate, logger };
+          const listener = websockets.listenerFor(spec) ?? new Listener(tls === null ? parts : { ...parts, tls }, spec);
           const bound = await listener.listen();
           listeners.push(listener);
           addresses.push({ name, protocol: accept.join(', '), host: bound.host, port: bound.port });
@@ -96,6 +100,28 @@ export async function openBroker(config: Config, logger: Logger, brought: Brough
       }
     },
   };
+}
+
+const CERTIFICATE_FILES: CertificateFiles = {
+  read: (path) => readFileSync(path),
+  stamp: (path) => {
+    const { mtimeMs, size, ino } = statSync(path);
+    return `${mtimeMs} ${size} ${ino}`;
+  },
+};
+
+/** null where no TLS is spoken. Throws a CertificateError. */
+export function certificateOf({ name, tls }: ListenerConfig, clock: Clock, logger: Logger): Certificate | null {
+  if (tls === null) return null;
+  const { certificate, key, clientCa = null } = tls;
+  return new Certificate(name, { certificate, key, clientCa }, CERTIFICATE_FILES, clock, logger);
+}
+
+function tlsOf(listener: ListenerConfig, config: Config, clock: Clock, logger: Logger): TlsParts | null {
+  const certificate = certificateOf(listener, clock, logger);
+  if (certificate === null) return null;
+  const { versionMin } = listener.tls!;
+  return { certificate, rules: { versionMin, handshakeTimeoutMs: config.connection.handshakeTimeoutMs } };
 }
 
 /** Resolves once every listener listens. Rejects with the system's error when one cannot. */

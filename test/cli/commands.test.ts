@@ -105,6 +105,17 @@ describe('sluice config', () => {
     });
   });
 
+  it('check looks at the files of a listener with TLS', () => {
+    const file = join(directory, 'safe.yaml');
+    const tls = '{certificate: /nowhere/own.crt, key: /nowhere/own.key}';
+    writeFileSync(file, `listeners: {safe: {port: 8883, tls: ${tls}}}\n`);
+    expect(sluice(['config', 'check', '-c', file])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'listeners.safe.tls.certificate: cannot use /nowhere/own.crt: there is no such file\n',
+    });
+  });
+
   it('check --print shows all of it with its origins, and no hash', () => {
     const hash = '$scrypt$ln=15,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
     const args = ['config', 'check', '--print', '--http', ':0', '--set', `auth.users=[{name: ann, hash: "${hash}"}]`];

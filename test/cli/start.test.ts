@@ -8,6 +8,7 @@ import { Refusal, whyNotStarted } from '../../src/cli/refusal.ts';
 import { resolveConfig } from '../../src/config.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { ListenError } from '../../src/io/tcp.ts';
+import { CertificateError } from '../../src/server/certificate.ts';
 import { executable } from '../support/built.ts';
 
 executable();
@@ -193,6 +194,7 @@ describe('why a broker did not start', () => {
   it('is unknown for a fault of ours', () => {
     expect(whyNotStarted(new TypeError('x is undefined'))).toBeNull();
     expect(whyNotStarted('text')).toBeNull();
+    expect(whyNotStarted(new CertificateError('listeners.a.tls.key: no'))).toBe('listeners.a.tls.key: no');
   });
 });
 
@@ -216,6 +218,14 @@ describe('what a started broker says', () => {
   demo page   http://[::1]:8080/demo
   data        /data
 `);
+  });
+
+  it('says where TLS is spoken', () => {
+    const tls = { certificate: 'own.crt', key: 'own.key', versionMin: 'TLSv1.2' } as const;
+    const text = banner(running, resolveConfig({ listeners: { http: { port: 8080, tls } } }), '1.2.3');
+    expect(text).toContain('  http        [::]:8080  TLS\n');
+    expect(text).toContain('wss://[::1]:8080/mqtt');
+    expect(text).toContain('https://[::1]:8080/demo');
   });
 
   it('does not offer a page where HTTP is not accepted, and says when nothing is kept', () => {

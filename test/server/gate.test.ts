@@ -125,7 +125,7 @@ describe('gate', () => {
     tls.send('\x16\x03\x01\x02\x00\x01');
     await until('it is closed', () => tls.closed);
     expect(server.log).toEqual([
-      'tls-on-plain-listener: connection closed: the peer speaks TLS, this listener does not',
+      'tls-on-plain-listener: connection closed: the peer speaks TLS, this listener does not (its option tls)',
     ]);
   });
 

@@ -1,5 +1,5 @@
 // stompit as the tests use it: promises with deadlines, whole bodies, a receipt for everything that a test waits for.
-import { createConnection } from 'node:net';
+import { createConnection, type Socket } from 'node:net';
 import { Client, type FrameOptions, type Headers, type IncomingFrame, type Transaction } from 'stompit';
 import { DEADLINE_MS, Inbox, inTime } from './inbox.ts';
 import type { Ending } from './real-broker.ts';
@@ -51,10 +51,14 @@ export class Stompit implements Ending {
   }
 
   /** connectHeaders: host, accept-version, login, heart-beat, … Rejects with what the broker says. */
-  static async connect(port: number, connectHeaders: Headers = {}): Promise<Stompit> {
+  static connect(port: number, connectHeaders: Headers = {}): Promise<Stompit> {
+    // stompit writes a frame in several pieces; without noDelay each waits for the system to acknowledge the one before.
+    return Stompit.over(createConnection({ host: '127.0.0.1', port, noDelay: true }), connectHeaders);
+  }
+
+  /** The same over a connection that somebody else has made. */
+  static async over(socket: Socket, connectHeaders: Headers = {}): Promise<Stompit> {
     const client = new Promise<Client>((resolve, reject) => {
-      // stompit writes a frame in several pieces; without noDelay each waits for the system to acknowledge the one before.
-      const socket = createConnection({ host: '127.0.0.1', port, noDelay: true });
       const made = new Client(socket, { heartbeatDelayMargin: DEADLINE_MS });
       made.connect({ host: '/', ...connectHeaders }, (error, connected) =>
         error === null ? resolve(connected) : reject(error),

@@ -376,8 +376,9 @@ describeWith(['uws'], 'WebSocket by uWebSockets.js', () => behaviour('uws'));
 
 describe('choice of the engine', () => {
   const listeners = [
-    { name: 'mqtt', host: '127.0.0.1', port: 0, accept: ['mqtt', 'stomp', 'http'] },
-    { name: 'http', host: '127.0.0.1', port: 0, accept: ['http'] },
+    { name: 'mqtt', host: '127.0.0.1', port: 0, accept: ['mqtt', 'stomp', 'http'], secure: false },
+    { name: 'http', host: '127.0.0.1', port: 0, accept: ['http'], secure: false },
+    { name: 'https', host: '127.0.0.1', port: 0, accept: ['http'], secure: true },
   ];
   const fake: Uws = {
     createApp: () => {
@@ -405,6 +406,7 @@ describe('choice of the engine', () => {
     const engine = await WebSockets.create('uws', parts, listeners, () => Promise.resolve(fake));
     expect(engine.listenerFor(listeners[0]!)).toBe(null);
     expect(engine.listenerFor(listeners[1]!)?.name).toBe('http');
+    expect(engine.listenerFor(listeners[2]!)).toBe(null);
     engine.close();
   });
 

@@ -123,6 +123,7 @@ export class TestServer {
       host: '127.0.0.1',
       port: options.port ?? 0,
       accept: options.accept ?? ['mqtt', 'stomp', 'http'],
+      secure: false,
     };
     this.listener =
       uws === undefined
