@@ -12,6 +12,7 @@
 
 import { parseArgs } from 'node:util';
 import { withBrokers } from '../lib/broker-run.ts';
+import type { RunningBroker } from '../lib/brokers/broker.ts';
 import type { LoadPlan } from '../lib/load/plan.ts';
 import { linePlot, writePlot } from '../lib/plot.ts';
 import { readProcessTree } from '../lib/process-figures.ts';
@@ -24,7 +25,7 @@ import { asText, significant, type Table } from '../lib/table.ts';
 /** Messages that wait in the queue of the last curve. */
 const BACKLOG = 10_000_000;
 /** Published to it and consumed from it, each time it is measured: so many, so often. Before that as often without measuring. */
-const QUEUE_ROUND = 250_000;
+const QUEUE_ROUND = 500_000;
 const QUEUE_ROUNDS = 6;
 const PAYLOAD_BYTES = 100;
 /** Rounds over all topics before anything is measured: what is used is known by then. */
@@ -172,33 +173,44 @@ async function measureCurve(curve: Curve, repeat: number, seconds: number, max: 
   }));
 }
 
-/** Publishes and consumes with nothing else in the queue, and with BACKLOG messages before what is published. */
+/** CPU seconds of a broker for this many messages, in ns each. */
+async function queueCost(
+  { process: { pid }, mqttPort: port }: RunningBroker,
+  queue: string,
+  what: 'publish' | 'consume',
+  count: number,
+): Promise<number> {
+  const before = readProcessTree(pid).cpuSeconds;
+  await runQueueLoad({ port, queue, what, count, payloadBytes: PAYLOAD_BYTES });
+  return ((readProcessTree(pid).cpuSeconds - before) * 1e9) / count;
+}
+
+/** Rounds of publishing and consuming, taking turns at the brokers: what the machine does meanwhile meets all alike. The median cost of each. */
+async function queueRounds(brokers: readonly RunningBroker[]): Promise<{ publish: number; consume: number }[]> {
+  const costs = brokers.map(() => ({ publish: [] as number[], consume: [] as number[] }));
+  for (let round = 0; round < QUEUE_ROUNDS; round++) {
+    for (const what of ['publish', 'consume'] as const) {
+      for (const [i, broker] of brokers.entries())
+        costs[i]![what].push(await queueCost(broker, 'backlog', what, QUEUE_ROUND));
+    }
+  }
+  return costs.map(({ publish, consume }) => ({ publish: median(publish), consume: median(consume) }));
+}
+
+/** Publishes to and consumes from a queue with nothing else in it, and one with BACKLOG messages before what is published: two brokers, so that whatever the messages cost is not shared. */
 async function measureBacklog(max: number): Promise<Point[]> {
   const depth = Math.min(BACKLOG, max);
-  const [figures] = await withBrokers(['sluice'], async ({ running }) => {
-    const { pid } = running.process;
-    const load = async (queue: string, what: 'publish' | 'consume', count: number): Promise<number> => {
-      const before = readProcessTree(pid).cpuSeconds;
-      await runQueueLoad({ port: running.mqttPort, queue, what, count, payloadBytes: PAYLOAD_BYTES });
-      return ((readProcessTree(pid).cpuSeconds - before) * 1e9) / count;
-    };
-    const rounds = async (queue: string): Promise<{ publish: number; consume: number }> => {
-      const each = { publish: [] as number[], consume: [] as number[] };
-      for (let round = 0; round < QUEUE_ROUNDS; round++) {
-        each.publish.push(await load(queue, 'publish', QUEUE_ROUND));
-        each.consume.push(await load(queue, 'consume', QUEUE_ROUND));
-      }
-      return { publish: median(each.publish), consume: median(each.consume) };
-    };
-    await rounds('warm-up');
-    const empty = await rounds('empty');
-    const filling = await load('full', 'publish', depth);
-    process.stderr.write(`backlog: ${depth} messages are there, ${filling.toFixed(0)} ns each\n`);
-    // Nothing was read from the disk before: the way there is to be known, too.
-    await rounds('full');
-    const full = await rounds('full');
-    return { empty, full, rssMb: readProcessTree(pid).rssBytes / 1e6 };
-  });
+  const [[figures] = []] = await withBrokers(['sluice'], ({ running: emptyBroker }) =>
+    withBrokers(['sluice'], async ({ running: fullBroker }) => {
+      const filling = await queueCost(fullBroker, 'backlog', 'publish', depth);
+      process.stderr.write(`backlog: ${depth} messages are there, ${filling.toFixed(0)} ns each\n`);
+      const brokers = [emptyBroker, fullBroker];
+      // Both are to be warm, and the way to the disk known.
+      await queueRounds(brokers);
+      const [empty, full] = await queueRounds(brokers);
+      return { empty: empty!, full: full!, rssMb: readProcessTree(fullBroker.process.pid).rssBytes / 1e6 };
+    }),
+  );
   const { empty, full, rssMb } = figures!;
   const rows = [
     { per: 'message published', first: empty.publish, last: full.publish },
@@ -288,7 +300,7 @@ export async function run(args: string[]): Promise<number> {
   one round to all subscribers takes longer than the next message is away, the broker takes several messages on each round. A run in which messages are lost, or the rate is not kept, is none.
 - *fanout-window*: the same without a rate, at most 100 messages on their way to the slowest subscriber. Every round carries the same 100 messages then, as one write to each subscriber, so that from some 100 subscribers on there is
   nothing more to share: what is left is that write, which costs the kernel a little more as sockets and buffers leave the cache.
-- *backlog*: QoS 1 to a durable queue, ${QUEUE_ROUND} messages published and then consumed, ${QUEUE_ROUNDS} times, after as many times that do not count; the queue is empty before, or has ${BACKLOG} messages that come first.
+- *backlog*: QoS 1 to a durable queue, ${QUEUE_ROUND} messages published and then consumed, ${QUEUE_ROUNDS} times, after as many times that do not count; the queue is empty before, or has ${BACKLOG} messages that come first. Two brokers take turns at that, one with the empty queue and one with the full one.
 
 ${plots.join('\n')}`;
     writeTable('curves', 'Cost curves', args, about, table);
