@@ -78,9 +78,15 @@ export class Listener implements StreamListener, TlsOwner {
   }
 
   onRefused({ code, message }: TlsRefusal, socket: TLSSocket): void {
-    const more = code === 'handshake-timeout' ? { setting: 'connection.handshakeTimeoutMs' } : {};
     const peer = peerOf(socket.remoteAddress, socket.remotePort);
-    this.gate.refused(this.name, peer, code, `connection closed: ${message}`, more);
+    this.gate.refused(this.name, peer, code, `connection closed: ${message}`, this.settingBehind(code));
+  }
+
+  /** For the log: what the operator may want to look at. */
+  private settingBehind(code: TlsRefusal['code']): { setting?: string } {
+    if (code === 'handshake-timeout') return { setting: 'connection.handshakeTimeoutMs' };
+    if (code === 'tls-certificate-refused') return { setting: `listeners.${this.name}.tls.clientCa` };
+    return {};
   }
 
   async listen(): Promise<{ host: string; port: number }> {

@@ -212,6 +212,7 @@ describe('a listener whose clients must present a certificate', () => {
     await until(`${what}: logged`, () => warnings().length > 0);
     expect(one.text, what).toBe('');
     expect(warnings().at(-1), what).toMatch(reason);
+    expect(broker.complaints.at(-1)?.fields.setting, what).toBe('listeners.safe.tls.clientCa');
   };
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
