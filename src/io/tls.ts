@@ -37,6 +37,9 @@ export interface TlsRefusal {
 export class TlsTerminator {
   private readonly server: Server;
   private readonly rules: TlsRules;
+  /** Sockets in their handshake, by their peer: Node does not say which of them a secure one has come of. */
+  private readonly underWay = new Map<string, Socket>();
+  private closed = false;
 
   /** Throws what Node says of an identity that cannot be used. */
   constructor(identity: TlsIdentity, rules: TlsRules, owner: TlsOwner) {
@@ -48,12 +51,13 @@ export class TlsTerminator {
       handshakeTimeout: rules.handshakeTimeoutMs,
     });
     this.server.on('secureConnection', (socket) => {
+      this.underWay.delete(endsOf(socket));
       // From here on its transport decides when this side closes.
       socket.allowHalfOpen = true;
       owner.onSecure(socket);
     });
     this.server.on('tlsClientError', (error, socket) => {
-      owner.onRefused(refusalOf(error, socket, rules.handshakeTimeoutMs), socket);
+      if (!this.closed) owner.onRefused(refusalOf(error, socket, rules.handshakeTimeoutMs), socket);
       socket.destroy();
     });
   }
@@ -62,6 +66,9 @@ export class TlsTerminator {
   take(socket: Socket): void {
     // Who hangs up in the handshake is gone, and does not keep its place until the time is over.
     socket.allowHalfOpen = false;
+    const ends = endsOf(socket);
+    this.underWay.set(ends, socket);
+    socket.once('close', () => this.underWay.delete(ends));
     this.server.emit('connection', socket);
   }
 
@@ -69,6 +76,18 @@ export class TlsTerminator {
   renew(identity: TlsIdentity): void {
     this.server.setSecureContext(contextOf(identity, this.rules));
   }
+
+  /** Cuts the handshakes under way, in silence. What is secure belongs to whoever took it. */
+  close(): void {
+    this.closed = true;
+    for (const socket of this.underWay.values()) socket.destroy();
+    this.underWay.clear();
+  }
+}
+
+/** The two ends of a connection, which tell it from every other open one. */
+function endsOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
+  return `${localAddress}:${localPort} ${remoteAddress}:${remotePort}`;
 }
 
 function contextOf({ certificate, key, clientAuthorities }: TlsIdentity, { versionMin }: TlsRules) {

@@ -24,6 +24,9 @@ export class Gate {
   private readonly adapters: ProtocolAdapter[] = [];
   private readonly log: LimitedLog;
   private readonly rules: HandshakeRules;
+  /** Streams that belong to no adapter yet. */
+  private readonly unassigned = new Set<GuardedTransport>();
+  private closed = false;
 
   constructor(parts: GateParts) {
     this.log = new LimitedLog(parts.clock, parts.logger);
@@ -69,10 +72,17 @@ export class Gate {
     handshake: Handshake | null = null,
     admit: ((adapter: ProtocolAdapter) => boolean) | null = null,
   ): void {
+    if (this.closed) {
+      transport.destroy();
+      handshake?.end();
+      return;
+    }
     const guard = this.guard(transport, handshake);
+    this.unassigned.add(transport);
     transport.handler = new Detector(transport, this.adapters, accepted, {
       onFirstBytes: () => guard.enter(Phase.NotRecognised),
       onDetected: (adapter) => {
+        this.unassigned.delete(transport);
         if (admit !== null && !admit(adapter)) return false;
         guard.enter(Phase.NoSession);
         guard.protocol = adapter.name;
@@ -80,11 +90,22 @@ export class Gate {
         return true;
       },
       onUnrecognised: ({ code, message }) => {
+        this.unassigned.delete(transport);
         this.refused(transport.listener, transport.peer, code, `connection closed: ${message}`);
         transport.destroy();
       },
-      onClosed: () => guard.end(),
+      onClosed: () => {
+        this.unassigned.delete(transport);
+        guard.end();
+      },
     });
+  }
+
+  /** Closes every stream that belongs to no adapter, also those still to come. What belongs to one is closed by it. */
+  close(): void {
+    this.closed = true;
+    for (const transport of this.unassigned) transport.destroy();
+    this.unassigned.clear();
   }
 
   /** A new stream that is known to speak the protocol of `adapter`. */

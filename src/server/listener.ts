@@ -97,6 +97,7 @@ export class Listener implements StreamListener, TlsOwner {
 
   close(): Promise<void> {
     this.tls?.certificate.close();
+    this.terminator?.close();
     return this.tcp.close();
   }
 }

@@ -91,6 +91,7 @@ export async function openBroker(config: Config, logger: Logger, brought: Brough
     },
     async close() {
       await closeListeners();
+      gate.close();
       try {
         await server.close();
       } finally {

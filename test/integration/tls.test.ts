@@ -273,6 +273,29 @@ describe('the handshake', () => {
     }
   });
 
+  it('ends with the broker, without a complaint; so does a connection that has said nothing', async () => {
+    await start();
+    const silent = [portOf('safe'), portOf('mqtt')].map((port) => {
+      const socket = connectTcp(port, '127.0.0.1');
+      sockets.push(socket);
+      let closed = false;
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        closed = true;
+      });
+      socket.resume();
+      return { socket, closed: () => closed };
+    });
+    await Promise.all(silent.map(({ socket }) => new Promise((resolve) => socket.once('connect', resolve))));
+    // Who comes later is there: so are they. This one is silent inside.
+    const inside = open();
+    await until('one is secure', () => inside.socket.authorized);
+    broker.keep(await MqttJs.connect(broker.mqttUrl, V5));
+    await broker.close();
+    await until('all are closed', () => inside.closed && silent.every(({ closed }) => closed()));
+    expect(warnings()).toEqual([]);
+  });
+
   it('is not what holds up a client that says nothing once it is done', async () => {
     await start({}, { connection: { handshakeTimeoutMs: 1000 } });
     const { socket } = open();
