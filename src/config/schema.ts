@@ -19,21 +19,17 @@ export const PROTOCOLS = ['mqtt', 'stomp', 'http'] as const;
 const vhostName = 'a virtual host, 1 to 128 characters';
 
 /** A file named in the configuration; relative paths start where the configuration's do. */
-function file(allowed: string, why: string) {
-  return note(z.string().min(1).max(4096), { allowed, why, verbatim: true });
+function pemFile(why: string) {
+  return note(z.string().min(1).max(4096), { allowed: 'a PEM file', why, verbatim: true });
 }
 
 const tls = note(
   z.strictObject({
-    certificate: file(
-      'a PEM file',
+    certificate: pemFile(
       'The certificate clients see, and those between it and its authority. It is read again when it changes; before it expires, the log says so.',
     ),
-    key: file(
-      'a PEM file',
-      'The key of the certificate, without a passphrase. Only the broker should be able to read it.',
-    ),
-    clientCa: note(file('a PEM file', '').optional(), {
+    key: pemFile('The key of the certificate, without a passphrase. Only the broker should be able to read it.'),
+    clientCa: note(pemFile('').optional(), {
       allowed: 'a PEM file',
       why: 'Authorities: who connects must present a certificate of one of them, beside any password. Without it none is asked for.',
       verbatim: true,

@@ -93,6 +93,8 @@ export class Generation {
   private candidates = NONE_FOUND;
   /** Of those whose entry is not in its first line: which text, and the next line to look at. */
   private elsewhere = NONE_FOUND;
+  /** Written so that what is only read to be in the cache is needed, and those reads stay. */
+  unneeded = 0;
 
   constructor(slotCount: number, farBytes: number) {
     this.words = NO_WORDS;
@@ -209,17 +211,14 @@ export class Generation {
       const text = words[candidates[i]! + TEXT]!;
       if (text >= 0 && text < far.length) sum ^= far[text]!;
     }
-    this.unneeded = sum;
+    this.unneeded ^= sum;
   }
-
-  /** Written so that what is only read to be in the cache is needed. */
-  unneeded = 0;
 
   /**
    * Reads what find() and findAll() will read for texts with these hashes. The reads do not depend on each other, and there is little else in the loop, so that the processor waits for many at a time: it
-   * looks some hundred instructions ahead, and a round of the loop is 25 of them, of which one read needs 9. Returns a number that means nothing, so that the reads are not optimised away.
+   * looks some hundred instructions ahead, and a round of the loop is 25 of them, of which one read needs 9.
    */
-  prefetch({ hashes, count }: Texts): number {
+  prefetch({ hashes, count }: Texts): void {
     if (this.candidates.length < count) {
       this.candidates = new Uint32Array(count);
       this.elsewhere = new Uint32Array(2 * count);
@@ -238,7 +237,7 @@ export class Generation {
       sum ^= words[(hashes[first + 7]! & mask) << LINE_WORDS_LOG2]!;
     }
     for (; first < count; first++) sum ^= words[(hashes[first]! & mask) << LINE_WORDS_LOG2]!;
-    return sum;
+    this.unneeded ^= sum;
   }
 
   routeAt(entry: number): Route {

@@ -81,8 +81,6 @@ export class RouteTable {
   private noted: Uint16Array | null = null;
   private strangers = 0;
   private notes = 0;
-  /** Written so that what Generation.prefetch() reads is needed. */
-  prefetched = 0;
   private readonly commons = new Map<DestinationSet, Route>();
   private commonsGeneration = 0;
 
@@ -108,8 +106,8 @@ export class RouteTable {
 
   /** lookupTrue() of many texts, as far as it is easy: what is not is left to that, and most of the memory that it will read has been asked for. */
   lookupAll(texts: Texts, changes: RouteChanges): void {
-    this.prefetched = this.young.prefetch(texts);
-    if (this.old.count > 0) this.prefetched ^= this.old.prefetch(texts);
+    this.young.prefetch(texts);
+    if (this.old.count > 0) this.old.prefetch(texts);
     this.young.findAll(texts, changes.generation);
   }
 
