@@ -73,6 +73,20 @@ function open(options: ConnectionOptions = {}): Outcome {
   return outcome;
 }
 
+/** A connection, made to a listener, on which nothing is sent. */
+async function sayNothing(listener: string): Promise<{ readonly closed: boolean }> {
+  const socket = connectTcp(portOf(listener), '127.0.0.1');
+  sockets.push(socket);
+  const outcome = { closed: false };
+  socket.on('error', () => undefined);
+  socket.on('close', () => {
+    outcome.closed = true;
+  });
+  socket.resume();
+  await new Promise((resolve) => socket.once('connect', resolve));
+  return outcome;
+}
+
 /** Codes and messages of the broker's warnings. */
 const warnings = (): string[] => broker.complaints.map(({ fields, message }) => `${String(fields.code)}: ${message}`);
 
@@ -244,18 +258,10 @@ describe('a listener whose clients must present a certificate', () => {
 describe('the handshake', () => {
   it('has its time, and the connection counts as one meanwhile', async () => {
     await start({}, { connection: { handshakeTimeoutMs: 1000, max: 1 } });
-    const silent = connectTcp(portOf('safe'), '127.0.0.1');
-    sockets.push(silent);
-    let closed = false;
-    silent.on('error', () => undefined);
-    silent.on('close', () => {
-      closed = true;
-    });
-    silent.resume();
-    await new Promise((resolve) => silent.once('connect', resolve));
+    const silent = await sayNothing('safe');
     const second = open();
     await until('the second one is refused', () => second.closed);
-    await until('the silent one is closed', () => closed);
+    await until('the silent one is closed', () => silent.closed);
     await until('it is logged', () => warnings().length > 1);
     expect(warnings()).toEqual([
       'connection-limit: connection refused: the limit of open connections is reached',
@@ -275,24 +281,18 @@ describe('the handshake', () => {
 
   it('ends with the broker, without a complaint; so does a connection that has said nothing', async () => {
     await start();
-    const silent = [portOf('safe'), portOf('mqtt')].map((port) => {
-      const socket = connectTcp(port, '127.0.0.1');
-      sockets.push(socket);
-      let closed = false;
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        closed = true;
-      });
-      socket.resume();
-      return { socket, closed: () => closed };
-    });
-    await Promise.all(silent.map(({ socket }) => new Promise((resolve) => socket.once('connect', resolve))));
+    const silent = [await sayNothing('safe'), await sayNothing('mqtt')];
     // Who comes later is there: so are they. This one is silent inside.
     const inside = open();
     await until('one is secure', () => inside.socket.authorized);
-    broker.keep(await MqttJs.connect(broker.mqttUrl, V5));
-    await broker.close();
-    await until('all are closed', () => inside.closed && silent.every(({ closed }) => closed()));
+    const sessions = [
+      broker.keep(await MqttJs.connect(broker.mqttUrl, V5)),
+      broker.keep(await MqttJs.connect(mqtts(), { ...V5, ca })),
+    ];
+    await broker.broker.close();
+    // Who has a session is told, also over TLS: its connection is no handshake any more.
+    for (const session of sessions) expect((await session.disconnects.next()).reasonCode).toBe(0x8b);
+    await until('all are closed', () => inside.closed && silent.every(({ closed }) => closed));
     expect(warnings()).toEqual([]);
   });
 
